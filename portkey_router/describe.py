@@ -1,0 +1,92 @@
+"""Strategies as plain JSON without keys, and back: for serialised models, plans on paper and cache keys."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any
+
+from portkey_router.errors import ConfigurationError
+from portkey_router.secrets import is_secret_name
+from portkey_router.targets import (
+    FALLBACK_STATUS_CODES,
+    Conditional,
+    Fallback,
+    LoadBalance,
+    Single,
+    Sticky,
+    Target,
+    When,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from portkey_router.targets import Strategy, TargetLike
+
+__all__ = ["strategy_from_dict", "strategy_to_dict"]
+
+
+def strategy_to_dict(value: TargetLike) -> dict[str, Any]:
+    """A strategy or target as JSON. Keys are left out: restored, they come from the environment again."""
+    if isinstance(value, str):
+        return {"model": value}
+    if isinstance(value, Target):
+        return _target_to_dict(value)
+    described: dict[str, Any] = {"mode": type(value).__name__.lower()}
+    if isinstance(value, Conditional):
+        described["conditions"] = [
+            {"query": dict(when.query), "then": strategy_to_dict(when.then)} for when in value.conditions
+        ]
+        described["default"] = strategy_to_dict(value.default)
+    else:
+        described["targets"] = [strategy_to_dict(target) for target in value.targets]
+    if isinstance(value, Fallback | LoadBalance) and value.on_status_codes != FALLBACK_STATUS_CODES:
+        described["on_status_codes"] = list(value.on_status_codes)
+    if isinstance(value, LoadBalance) and value.sticky:
+        described["sticky"] = {"hash_fields": list(value.sticky.hash_fields), "ttl": value.sticky.ttl}
+    if not isinstance(value, Single):
+        described |= {"weight": value.weight} if value.weight != 1 else {}
+        described |= {"name": value.name} if value.name else {}
+    return described
+
+
+def _target_to_dict(target: Target) -> dict[str, Any]:
+    described: dict[str, Any] = {}
+    for field in fields(target):
+        value = getattr(target, field.name)
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        if field.name in {"virtual_key", "api_key"} or value == default:
+            continue
+        if field.name == "options":
+            value = {name: option for name, option in value.items() if not is_secret_name(name)}
+        described[field.name] = list(value) if isinstance(value, tuple) else value
+    return described
+
+
+def strategy_from_dict(described: Mapping[str, Any]) -> Strategy | Target:
+    """What `strategy_to_dict` described. Raises `ConfigurationError` for anything else."""
+    try:
+        rest = dict(described)
+        mode = rest.pop("mode", None)
+        if mode is None:
+            return Target(**rest)
+        if mode == "conditional":
+            conditions = [When(when["query"], strategy_from_dict(when["then"])) for when in rest.pop("conditions")]
+            return Conditional(*conditions, default=strategy_from_dict(rest.pop("default")), **rest)
+        targets = [strategy_from_dict(target) for target in rest.pop("targets")]
+        if mode == "single" and isinstance(targets[0], Target):
+            return Single(targets[0])
+        if mode == "fallback":
+            return Fallback(*targets, **rest)
+        if mode == "loadbalance":
+            sticky = rest.pop("sticky", None)
+            return LoadBalance(
+                *targets, sticky=Sticky(*sticky["hash_fields"], ttl=sticky["ttl"]) if sticky else None, **rest
+            )
+    except ConfigurationError:
+        raise
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+        msg = f"This is no strategy as `strategy_to_dict` writes one: {error}."
+        raise ConfigurationError(msg) from error
+    msg = f"{mode!r} is no strategy: expected single, fallback, loadbalance or conditional."
+    raise ConfigurationError(msg)

@@ -1,0 +1,270 @@
+"""What travels through the core: requests, chunks, completions, usage.
+
+Messages keep the OpenAI chat shape (`{"role": "user", "content": "Hello"}`), the field's common tongue and the
+gateway's own. Adapters convert once, at the door; the core reads a message only where it must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal  # noqa: TC003  (get_type_hints of the classes here needs it)
+from typing import Any, Literal, Required, TypedDict
+
+__all__ = [
+    "AttemptRecord",
+    "CallOptions",
+    "ChatMessage",
+    "Choice",
+    "Chunk",
+    "Completion",
+    "Cost",
+    "FunctionCall",
+    "Request",
+    "Route",
+    "ToolCall",
+    "ToolCallDelta",
+    "Usage",
+]
+
+
+class FunctionCall(TypedDict):
+    """The function a tool call names, and its arguments as a JSON string."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(TypedDict, total=False):
+    """A finished tool call, in the OpenAI chat shape."""
+
+    id: Required[str]
+    type: Literal["function"]
+    function: Required[FunctionCall]
+
+
+class ChatMessage(TypedDict, total=False):
+    """One message in the OpenAI chat shape; `content` is text or a list of content parts."""
+
+    role: Required[str]
+    content: str | Sequence[Mapping[str, Any]] | None
+    name: str
+    tool_calls: Sequence[ToolCall]
+    tool_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What one call asks of the gateway and of us, beside the body.
+
+    Times are seconds. None means: as the router is set. `timeout` bounds the whole call, all attempts and waits
+    together; `max_retries` counts the further tries per target.
+    """
+
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    trace_id: str | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
+    span_name: str | None = None
+    cache_namespace: str | None = None
+    cache_force_refresh: bool | None = None
+    extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout: float | None = None
+    max_retries: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One chat completion to be made: `messages` and every other OpenAI body field in `body`.
+
+    `body` holds neither `model`, `messages` nor `stream`; fields the core does not know pass through unread.
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+    model: str | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+    stream: bool = False
+    options: CallOptions = field(default_factory=CallOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one answer, whoever gave it.
+
+    `input_tokens` includes the cached ones (read and written), `output_tokens` the reasoning. `reported_cost` is what
+    the provider says the call cost, in USD; `service_tier` the tier it says it billed. `impossible` says why the
+    counts cannot be right, where they contradict one another.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    reported_cost: Decimal | None = None
+    service_tier: str | None = None
+    impossible: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one answer cost, and how that is known. `amount` is in USD, exact; an unknown cost is None, never 0.
+
+    - `source`: whose figure it is: the `user`'s price, `reported` by the provider, a `portkey` price file,
+      `genai-prices`, or `cache`: an answer from the gateway's cache, for which nobody bills.
+    - `provider` (Portkey's name) and `model`: whose price it is; `guessed` where only the model's name told the
+      provider.
+    - `rates`: those used, in USD per million tokens (`input`, `output`, `cache_read`, `cache_write`, `audio_input`,
+      `audio_output`, `reasoning`), and `request` in USD for each call. Empty for `reported` and `cache`.
+    - `service_tier`: the tier whose rates these are; None for the standard ones, which also stand in for a tier whose
+      rates are not known.
+    """
+
+    amount: Decimal
+    source: Literal["user", "reported", "portkey", "genai-prices", "cache"]
+    provider: str | None
+    model: str
+    guessed: bool = False
+    rates: Mapping[str, Decimal] = field(default_factory=dict)
+    service_tier: str | None = None
+    currency: Literal["USD"] = "USD"
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON: amounts as strings, since a float would round them."""
+        return {
+            "amount": f"{self.amount:f}",
+            "currency": self.currency,
+            "source": self.source,
+            "guessed": self.guessed,
+            "provider": self.provider,
+            "model": self.model,
+            "rates": {name: f"{rate:f}" for name, rate in self.rates.items()},
+            "service_tier": self.service_tier,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a tool call in a stream: `id` and `name` come once, `arguments` in pieces, joined by `index`."""
+
+    index: int
+    id: str | None
+    name: str | None
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One piece of a streamed answer, for choice `index`.
+
+    `content` and `reasoning` are text to append; `extra` holds fields of the delta the core does not know.
+    """
+
+    content: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    index: int = 0
+    role: str | None = None
+    refusal: str | None = None
+    logprobs: Mapping[str, Any] | None = None
+    model: str | None = None
+    id: str | None = None
+    extra: Mapping[str, Any] | None = None
+
+    @property
+    def visible(self) -> bool:
+        """Whether a caller who is given this piece has been shown part of the answer."""
+        return bool(self.content or self.reasoning or self.tool_calls or self.refusal)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """What became of one attempt. `target` is the target's label (never a key), `seconds` its duration.
+
+    `outcome` is `ok`, or the name of the error's class; `status` the HTTP status where there was one; `error` the
+    error's message, keys removed.
+    """
+
+    target: str
+    model: str | None
+    outcome: str
+    seconds: float
+    status: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How an answer came about: who answered, on which attempt, and what the gateway said of it.
+
+    `target` is the label of the target that answered, `provider` and `model` those that really served, `index` the
+    gateway's JSON path of the target (`x-portkey-last-used-option-index`), `cache_status` the gateway's (`HIT`,
+    `MISS`, `DISABLED` ...), `retries` those the gateway made itself.
+    """
+
+    trace_id: str
+    target: str
+    attempts: tuple[AttemptRecord, ...] = ()
+    provider: str | None = None
+    cache_status: str | None = None
+    index: str | None = None
+    retries: int = 0
+    request_id: str | None = None
+    run_on: Literal["client", "gateway"] = "client"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the `n` alternatives of an answer: the assistant's message as received, and why it ended."""
+
+    message: Mapping[str, Any]
+    finish_reason: str | None = None
+    index: int = 0
+    logprobs: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole answer. `raw` is the body as received (or as assembled from a stream), `route` how it came about.
+
+    `cost` is priced by the target that answered; None where no price is known.
+    """
+
+    choices: tuple[Choice, ...]
+    model: str
+    route: Route
+    usage: Usage | None = None
+    id: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    cost: Cost | None = None
+
+    @property
+    def message(self) -> Mapping[str, Any]:
+        """The first choice's message."""
+        return self.choices[0].message
+
+    @property
+    def text(self) -> str:
+        """The first choice's text; empty where it is a tool call."""
+        content = self.message.get("content")
+        if isinstance(content, str):
+            return content
+        return "".join(str(part.get("text", "")) for part in content or () if isinstance(part, Mapping))
+
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]:
+        """The first choice's tool calls, in the OpenAI shape."""
+        return tuple(self.message.get("tool_calls") or ())
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice ended: `stop`, `length`, `tool_calls`, `content_filter` ..."""
+        return self.choices[0].finish_reason
+
+    def __str__(self) -> str:
+        return self.text

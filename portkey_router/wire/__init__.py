@@ -1,0 +1,1 @@
+"""The wire, without I/O: headers, bodies, replies, server-sent events and error classification."""
