@@ -1,0 +1,357 @@
+"""PortkeyRouter: chat calls through the Portkey gateway, without any framework."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
+
+from portkey_router.drive import adrive, drive
+from portkey_router.errors import ConfigurationError
+from portkey_router.flow.journey import Deadlines, Surroundings, journey
+from portkey_router.messages import CallOptions, Chunk, Completion, Request
+from portkey_router.planner import Plan, RunOn, is_saved, plan_config, plan_headers, plan_strategy
+from portkey_router.targets import Target, as_strategy
+from portkey_router.wire.body import check_messages
+from portkey_router.wire.headers import base_headers, call_headers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator, Sequence
+
+    from portkey_router.drive import AsyncPort, SyncPort
+    from portkey_router.flow.steps import Step
+    from portkey_router.pricing import PriceBook
+    from portkey_router.settings import Settings
+    from portkey_router.targets import TargetLike
+
+__all__ = ["AsyncCompletionStream", "CompletionStream", "PortkeyRouter"]
+
+
+class CompletionStream(Iterator[Chunk]):
+    """The chunks of an answer as they come. `completion` is the whole answer, once they have all come.
+
+    Leaving it early (`close`, the end of a `with`) closes the connection.
+    """
+
+    def __init__(self, items: Generator[Chunk | Completion, None, None]) -> None:
+        self._items = items
+        self.completion: Completion | None = None
+
+    def __next__(self) -> Chunk:
+        for item in self._items:
+            if isinstance(item, Chunk):
+                return item
+            self.completion = item
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stop here: the connection is closed, nothing more is read."""
+        self._items.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncCompletionStream(AsyncIterator[Chunk]):
+    """The chunks of an answer as they come. `completion` is the whole answer, once they have all come.
+
+    Leaving it early (`aclose`, the end of an `async with`) closes the connection.
+    """
+
+    def __init__(self, items: AsyncGenerator[Chunk | Completion, None]) -> None:
+        self._items = items
+        self.completion: Completion | None = None
+
+    async def __anext__(self) -> Chunk:
+        async for item in self._items:
+            if isinstance(item, Chunk):
+                return item
+            self.completion = item
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Stop here: the connection is closed, nothing more is read."""
+        await self._items.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+class PortkeyRouter:
+    """Routes chat calls through a Portkey gateway, by a strategy or a saved config.
+
+    Build one with `PortkeyRouter.from_env()`, which takes `build_router`'s arguments; one router serves any
+    number of threads, loops and models. `router.complete(messages, model="gpt-4o", temperature=0)`: keyword arguments
+    that are not named here are fields of the request's body. All four verbs (`complete`, `acomplete`, `stream`,
+    `astream`) raise the errors of `portkey_router.errors`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        ports: tuple[SyncPort, AsyncPort],
+        model: str | None = None,
+        strategy: TargetLike | None = None,
+        config: str | Mapping[str, Any] | None = None,
+        target: Target | None = None,
+        run_on: RunOn = "client",
+        max_retries: int = 2,
+        deadlines: Deadlines | None = None,
+        options: CallOptions | None = None,
+        prices: PriceBook | None = None,
+    ) -> None:
+        _check_route(strategy, config, run_on)
+        _check_limits(max_retries, deadlines.total if deadlines else None)
+        settings.check_access()
+        self.settings = settings
+        self.model = model
+        self.strategy = None if strategy is None else as_strategy(strategy)
+        self.config = config
+        self.target = target or Target()
+        self.run_on: RunOn = run_on
+        self.max_retries = max_retries
+        self.deadlines = deadlines or Deadlines()
+        self.options = options or CallOptions()
+        self.prices = prices
+        self._sync_port, self._async_port = ports
+        self._base_headers = base_headers(settings)
+        self._url = settings.base_url + "/chat/completions"
+        self._plans: dict[tuple[str | None, int | None], Plan] = {}
+
+    def __repr__(self) -> str:
+        inline = self.config is not None and not is_saved(self.config)  # may hold keys
+        chosen = "inline config" if inline else repr(self.config or self.strategy or self.model)
+        return f"PortkeyRouter({self.settings.base_url}, {chosen}, run_on={self.run_on!r})"
+
+    def __copy__(self) -> PortkeyRouter:
+        return self  # a router does not change: the copy of a model shares it
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PortkeyRouter:
+        return self
+
+    @classmethod
+    def from_env(cls, **options: Any) -> PortkeyRouter:
+        """A router from arguments, environment and `.env`, in that order; see `portkey_router.build_router`."""
+        from portkey_router.bootstrap import build_router  # noqa: PLC0415  (the composition root stands above)
+
+        return build_router(from_env=True, **options)
+
+    @classmethod
+    def from_portkey(cls, client: Any, **options: Any) -> PortkeyRouter:
+        """A router with the URL, keys, config and headers of a `portkey_ai.Portkey` or `AsyncPortkey` client."""
+        from portkey_router.bootstrap import build_router_from_client  # noqa: PLC0415  (as above)
+
+        return build_router_from_client(client, **options)
+
+    def complete(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> Completion:
+        """The whole answer. Blocks the calling thread; for options see `request`."""
+        last: Chunk | Completion | None = None
+        for item in drive(self._journey(messages, options, stream=False), self._sync_port):
+            last = item
+        return _whole(last)
+
+    async def acomplete(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> Completion:
+        """The whole answer, in the running loop; for options see `request`."""
+        last: Chunk | Completion | None = None
+        async for item in adrive(self._journey(messages, options, stream=False), self._async_port):
+            last = item
+        return _whole(last)
+
+    def stream(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> CompletionStream:
+        """The answer's chunks as they come; for options see `request`."""
+        return CompletionStream(self.run_stream(messages, **options))
+
+    def astream(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> AsyncCompletionStream:
+        """The answer's chunks as they come (`async for`, no `await` before it); for options see `request`."""
+        return AsyncCompletionStream(self.arun_stream(messages, **options))
+
+    def run_stream(
+        self, messages: Sequence[Mapping[str, Any]], **options: Any
+    ) -> Generator[Chunk | Completion, None, None]:
+        """What `stream` is made of: the chunks as they come, and last of all the whole `Completion`."""
+        return drive(self._journey(messages, options, stream=True), self._sync_port)
+
+    def arun_stream(
+        self, messages: Sequence[Mapping[str, Any]], **options: Any
+    ) -> AsyncGenerator[Chunk | Completion, None]:
+        """What `astream` is made of: the chunks as they come, and last of all the whole `Completion`."""
+        return adrive(self._journey(messages, options, stream=True), self._async_port)
+
+    async def aclose(self) -> None:
+        """Close this loop's connections now. Not needed: they close with their loop, and at exit."""
+        close = getattr(self._async_port, "aclose", None)
+        if close is not None:
+            await close()
+
+    def plan(self, messages: Sequence[Mapping[str, Any]] = (), **options: Any) -> Plan:
+        """A dry run: the attempts this call would make, their order, and why. No network."""
+        if messages:
+            check_messages(messages)
+        _check_limits(options.get("max_retries"), options.get("timeout"))
+        return self.plan_for(options.get("model"), max_retries=options.get("max_retries"), **_route_options(options))
+
+    def request(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        model: str | None = None,
+        stream: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        trace_id: str | None = None,
+        span_id: str | None = None,
+        parent_span_id: str | None = None,
+        span_name: str | None = None,
+        cache_namespace: str | None = None,
+        cache_force_refresh: bool | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+        **body: Any,
+    ) -> Request:
+        """A request from a call's arguments, over the router's own options. Raises `ConfigurationError`.
+
+        `timeout` (seconds) bounds the whole call with all its attempts; `max_retries` counts further tries for each
+        target. `strategy`, `config`, `run_on` and `virtual_key` choose the route of this one call; anything else is a
+        field of the body (`temperature=0`), `extra_body` for names that are arguments here.
+        """
+        check_messages(messages)
+        own = self.options
+        given: dict[str, Any] = {
+            "trace_id": trace_id,
+            "span_id": span_id,
+            "parent_span_id": parent_span_id,
+            "span_name": span_name,
+            "cache_namespace": cache_namespace,
+            "cache_force_refresh": cache_force_refresh,
+            "timeout": timeout,
+            "max_retries": max_retries,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        if metadata:
+            changes["metadata"] = {**own.metadata, **metadata}
+        if extra_headers:
+            changes["extra_headers"] = {**own.extra_headers, **extra_headers}
+        options = replace(own, **changes) if changes else own
+        for name in _ROUTE_OPTIONS:
+            body.pop(name, None)
+        fields = {name: value for name, value in {**body, **(extra_body or {})}.items() if value is not None}
+        if taken := fields.keys() & {"model", "messages", "stream"}:
+            msg = f"extra_body holds {', '.join(sorted(taken))}; these are arguments of the call itself."
+            raise ConfigurationError(msg)
+        return Request(messages=messages, model=model or self.model, body=fields, stream=stream, options=options)
+
+    def plan_for(
+        self,
+        model: str | None = None,
+        *,
+        strategy: TargetLike | None = None,
+        config: str | Mapping[str, Any] | None = None,
+        run_on: RunOn | None = None,
+        virtual_key: str | None = None,
+        max_retries: int | None = None,
+    ) -> Plan:
+        """The plan for a call; what the call says wins over the router, and that over the environment.
+
+        A call's own `model` takes the place of the router's strategy, and goes to a config as the body's model.
+        """
+        _check_route(strategy, config, run_on)
+        if virtual_key is not None and (strategy is not None or config is not None):
+            msg = "virtual_key= belongs to model=; in a strategy give it to each Target(...)."
+            raise ConfigurationError(msg)
+        settings = self.settings
+        retries = self.max_retries if max_retries is None else max_retries
+        other_model = model is not None and model != self.model
+        model = model or self.model
+        if virtual_key is not None:
+            strategy = replace(self.target, model=model, virtual_key=virtual_key)
+        if strategy is None and config is None:
+            strategy = None if other_model else self.strategy
+            config = self.config
+        if strategy is None and config is None and self.target == Target():
+            if settings.route:
+                return plan_headers(settings, model, max_retries=retries)
+            if not (model or "").startswith("@"):  # a slug names its route; anything else is the environment's to route
+                config = settings.config
+                strategy = None if config else settings.default_strategy(model)
+        if strategy is None and config is not None:
+            return plan_config(config, model)
+        if strategy is None and other_model and (model or "").startswith("@"):
+            strategy = Target(model)  # a call's slug brings its own key
+        settled = as_strategy(strategy or replace(self.target, model=model))
+        return plan_strategy(settled, settings, run_on=run_on or self.run_on, max_retries=retries, draw=_draw)
+
+    def _plan(self, model: str | None, max_retries: int | None, route: dict[str, Any]) -> Plan:
+        """`plan_for`, remembered where it is the same each time: the call chooses no route, and nothing is drawn."""
+        key = model, max_retries
+        plan = None if route else self._plans.get(key)
+        if plan is None:
+            plan = self.plan_for(model, max_retries=max_retries, **route)
+            drawn = plan.strategy == "loadbalance" and plan.run_on == "client"
+            if not (route or drawn) and len(self._plans) < _PLANS_KEPT:
+                self._plans[key] = plan
+        return plan
+
+    def _journey(
+        self, messages: Sequence[Mapping[str, Any]], arguments: Mapping[str, Any], *, stream: bool
+    ) -> Generator[Step, Any, None]:
+        request = self.request(messages, stream=stream, **arguments)
+        options = request.options
+        _check_limits(options.max_retries, options.timeout)
+        plan = self._plan(request.model, options.max_retries, _route_options(arguments))
+        headers = {**self._base_headers, **call_headers(options)}
+        headers.setdefault("x-portkey-trace-id", uuid4().hex)
+        deadlines = self.deadlines
+        if options.timeout is not None:
+            deadlines = replace(deadlines, total=options.timeout)
+        around = Surroundings(
+            self._url, headers, deadlines, clock=time.monotonic, chance=random.random, prices=self.prices
+        )
+        return journey(request, plan, around)
+
+
+_PLANS_KEPT = 64  # for each model that calls have named
+_ROUTE_OPTIONS = ("strategy", "config", "run_on", "virtual_key")
+
+
+def _route_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in _ROUTE_OPTIONS if options.get(name) is not None}
+
+
+def _check_route(strategy: object, config: object, run_on: str | None) -> None:
+    if strategy is not None and config is not None:
+        msg = "Pass strategy= or config=, not both: a saved config brings its own strategy."
+        raise ConfigurationError(msg)
+    if run_on not in {None, "client", "gateway"}:
+        msg = "run_on is 'client' or 'gateway'."
+        raise ConfigurationError(msg)
+
+
+def _check_limits(max_retries: int | None, timeout: float | None) -> None:
+    if max_retries is not None and max_retries < 0:
+        msg = f"max_retries counts further tries for each target, from 0 up; it is {max_retries}."
+        raise ConfigurationError(msg)
+    if timeout is not None and not 0 < timeout < float("inf"):
+        msg = "timeout is the seconds for the whole call: above 0, and not infinite."
+        raise ConfigurationError(msg)
+
+
+def _draw(weights: Sequence[float]) -> int:
+    return random.choices(range(len(weights)), weights)[0]  # noqa: S311  (spreads load; guards nothing)
+
+
+def _whole(item: Chunk | Completion | None) -> Completion:
+    if not isinstance(item, Completion):
+        msg = "a journey ended without an answer and without an error"
+        raise TypeError(msg)
+    return item
