@@ -1,0 +1,13 @@
+"""LangChain on Portkey: `ChatPortkey`, a chat model over the Portkey router."""
+
+try:
+    import langchain_core as _langchain_core  # noqa: F401  (only to say what is missing, where it is)
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'langchain_portkey_router needs LangChain: pip install "portkey-router[langchain]"', name=error.name
+    ) from error
+
+from langchain_portkey_router.chat_models import ChatPortkey
+from langchain_portkey_router.errors import OutputRefusedError
+
+__all__ = ["ChatPortkey", "OutputRefusedError"]

@@ -1,0 +1,283 @@
+"""ChatPortkey: a LangChain chat model whose calls the Portkey router carries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.load import dumpd
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from langchain_portkey_router._blocks import register
+from langchain_portkey_router._convert import MODEL_PROVIDER, to_chunk, to_last_chunk, to_messages, to_result
+from langchain_portkey_router.cache_key import cache_key, config_mark, decides_by_metadata, route_headers
+from langchain_portkey_router.errors import as_langchain_errors
+from langchain_portkey_router.fields import BODY_FIELDS, PortkeyFields
+from langchain_portkey_router.structured import Method, structured_output
+from langchain_portkey_router.tokens import tokens_of_messages, tokens_of_text
+from portkey_router.messages import Chunk, Completion
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.language_models.base import LangSmithParams
+    from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.outputs import ChatGenerationChunk, ChatResult
+    from langchain_core.runnables import Runnable
+    from langchain_core.tools import BaseTool
+
+    from portkey_router.router import PortkeyRouter
+
+__all__ = ["ChatPortkey"]
+
+register(MODEL_PROVIDER)
+
+
+class ChatPortkey(PortkeyFields):
+    """A chat model on the Portkey AI gateway.
+
+    ```python
+    ChatPortkey(model="gpt-4o")                                # PORTKEY_API_KEY, PORTKEY_VIRTUAL_KEY_OPENAI
+    ChatPortkey(model="@openai-prod/gpt-4o", api_key="pk-...")  # a Model Catalog slug
+    ChatPortkey(strategy=Fallback("@openai-prod/gpt-4o", "@anthropic-prod/claude-sonnet-4-5"))
+    ChatPortkey(config="pc-my-config")                         # a saved config, run by the gateway
+    ```
+
+    What is not given comes from the environment and `.env` (see `portkey_router.load_settings`). `ChatOpenAI`'s
+    arguments mean what they mean there: an app that pointed `ChatOpenAI` at Portkey swaps the class name.
+
+    Answers carry `usage_metadata`, and in `response_metadata` the `model_name` that served them and a `portkey` block:
+    trace id, target, provider, every attempt, the gateway's cache status. Keys are never serialised: `dumpd`, `repr`
+    and pickle leave them out, and a model so restored takes them from the environment; `copy.deepcopy` keeps them.
+
+    Raises `ConfigurationError` at construction where no key fits. Errors of calls are `portkey_router`'s and
+    `langchain_core.exceptions`' at once (`UpstreamRateLimitError` is a `ModelRateLimitError`, and so on).
+    """
+
+    # --- what LangChain asks of a model -------------------------------------------------------------------------
+
+    @property
+    def _llm_type(self) -> str:
+        return "portkey-chat"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model_name": self.model_name, **self._body_fields(), **self.lc_attributes}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = MODEL_PROVIDER
+        model = kwargs.get("model") or self.model_name
+        if model:
+            params["ls_model_name"] = model
+        tokens = kwargs.get("max_tokens") or self.max_tokens or self.max_completion_tokens
+        if tokens:
+            params["ls_max_tokens"] = tokens
+        stop = stop or self._stop()
+        if stop:
+            params["ls_stop"] = stop
+        return params
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """The key of LangChain's cache, made anew each time: fields may have changed, and the base class remembers."""
+        router = self._the_router()
+        given = kwargs.get("portkey_config") or kwargs.get("config") or self.portkey_config
+        config = given or router.settings.config
+        strategy = kwargs.get("strategy") or self.strategy
+        default = (
+            None if strategy or config else router.settings.default_strategy(kwargs.get("model") or self.model_name)
+        )
+        headers = route_headers(self.default_headers, kwargs.get("extra_headers"))
+        more: dict[str, Any] = {
+            "gateway": router.settings.base_url,
+            "headers": headers,
+            "config": config_mark(config),
+            "default_strategy": default,
+        }
+        if config or "x-portkey-config" in headers or decides_by_metadata(strategy):
+            more["metadata"] = {**(self.portkey_metadata or {}), **(kwargs.get("portkey_metadata") or {})}
+        return cache_key(dumpd(self)["kwargs"], {**kwargs, "stop": stop}, more)
+
+    # --- token counts before a call: estimates, nothing is downloaded (see `tokens`) ------------------------------
+
+    def get_num_tokens(self, text: str) -> int:
+        """About how many tokens a text is; exactly, where `custom_get_token_ids` is given."""
+        return super().get_num_tokens(text) if self.custom_get_token_ids else tokens_of_text(text)
+
+    def get_num_tokens_from_messages(
+        self,
+        messages: list[BaseMessage],
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+    ) -> int:
+        """About how many tokens a request is, its tools, images and files included."""
+        if self.custom_get_token_ids:
+            return super().get_num_tokens_from_messages(messages)
+        return tokens_of_messages(to_messages(messages), [convert_to_openai_tool(tool) for tool in tools or ()])
+
+    # --- calls --------------------------------------------------------------------------------------------------
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  (part of the hook's signature)
+        **kwargs: Any,
+    ) -> ChatResult:
+        router, options = self._prepare(stop, kwargs)
+        with as_langchain_errors:
+            return to_result(router.complete(to_messages(messages), **options))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002  (part of the hook's signature)
+        **kwargs: Any,
+    ) -> ChatResult:
+        router, options = self._prepare(stop, kwargs)
+        with as_langchain_errors:
+            return to_result(await router.acomplete(to_messages(messages), **options))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        router, options = self._prepare(stop, kwargs, stream=True)
+        with as_langchain_errors:
+            for item in router.run_stream(to_messages(messages), **options):
+                chunk = _piece(item)
+                if chunk is None:
+                    continue
+                if run_manager is not None:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        router, options = self._prepare(stop, kwargs, stream=True)
+        items = router.arun_stream(to_messages(messages), **options)
+        try:
+            with as_langchain_errors:
+                async for item in items:
+                    chunk = _piece(item)
+                    if chunk is None:
+                        continue
+                    if run_manager is not None:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+        finally:
+            await items.aclose()  # a consumer who leaves early must not leave the socket to the garbage collector
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Give the model tools.
+
+        `tool_choice`: a tool's name, `"auto"`, `"none"`, `"any"` (or `"required"`, or True) to demand one, or OpenAI's
+        own dict. `strict`: hold arguments to the schema exactly. `parallel_tool_calls=False`: one call at a time.
+        """
+        formatted = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        choice = _tool_choice(tool_choice, [tool.get("function", {}).get("name") for tool in formatted])
+        if choice is not None:
+            kwargs["tool_choice"] = choice
+        if parallel_tool_calls is not None:
+            kwargs["parallel_tool_calls"] = parallel_tool_calls
+        return super().bind(tools=formatted, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: Method | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """The model with answers as objects of a schema: a pydantic class, a TypedDict, a JSON schema, a tool.
+
+        `method`: `"json_schema"` (the provider keeps to the schema), `"function_calling"` (the schema is a tool that
+        must be called), `"json_mode"` (JSON of any shape; say in the prompt which). By default `json_schema` where
+        every model that may answer is known to take it, else `function_calling`.
+
+        `strict` is OpenAI's; by default pydantic classes are strict with `json_schema`. `include_raw=True` gives
+        `{"raw", "parsed", "parsing_error"}`. `tools` are further tools; where one of them is called, the parsed answer
+        is None. Other arguments go to the call. Streams give the object as it grows.
+
+        Raises `OutputParserException` for an answer that does not fit, and `OutputRefusedError` for a refusal.
+        """
+        if method is None:
+            method = "json_schema" if (self.profile or {}).get("structured_output") else "function_calling"
+        return structured_output(
+            self,
+            schema,
+            method=method,
+            include_raw=include_raw,
+            strict=strict,
+            tools=tools or (),
+            options=kwargs,
+        )
+
+    # --- what a call is made of ---------------------------------------------------------------------------------
+
+    def _prepare(
+        self, stop: list[str] | None, kwargs: dict[str, Any], *, stream: bool = False
+    ) -> tuple[PortkeyRouter, dict[str, Any]]:
+        """The router, and the arguments of its verbs: the model's own, with the call's over them."""
+        options = {**self._body_fields(), **self.model_kwargs, **kwargs}
+        stops = stop or options.pop("stop", None) or self._stop()
+        if stops:
+            options["stop"] = stops
+        options.setdefault("model", self.model_name)
+        options["extra_body"] = {**(self.extra_body or {}), **(kwargs.get("extra_body") or {})}
+        if "portkey_config" in options:
+            options["config"] = options.pop("portkey_config")
+        options["metadata"] = {**(self.portkey_metadata or {}), **(options.pop("portkey_metadata", None) or {})}
+        for name in ("trace_id", "cache_namespace", "cache_force_refresh"):
+            options.setdefault(name, getattr(self, name))
+        wanted = options.pop("stream_usage", None)
+        if stream and not (self.stream_usage if wanted is None else wanted):
+            options.setdefault("stream_options", {"include_usage": False})
+        return self._the_router(), options
+
+    def _body_fields(self) -> dict[str, Any]:
+        return {name: value for name in BODY_FIELDS if (value := getattr(self, name)) is not None}
+
+    def _stop(self) -> list[str] | None:
+        return [self.stop] if isinstance(self.stop, str) else self.stop
+
+
+def _tool_choice(choice: dict[str, Any] | str | bool | None, names: list[str | None]) -> dict[str, Any] | str | None:  # noqa: FBT001
+    """LangChain's spellings of a tool choice as OpenAI's."""
+    if choice in {"any", "required"} or choice is True:
+        return "required"
+    if not choice or isinstance(choice, dict) or choice in {"auto", "none"}:
+        return choice or None
+    if choice not in names:
+        msg = f"tool_choice names {choice!r}, which is none of the tools: {names}."
+        raise ValueError(msg)
+    return {"type": "function", "function": {"name": choice}}
+
+
+def _piece(item: Chunk | Completion) -> ChatGenerationChunk | None:
+    """A chunk as LangChain's; None for one that says nothing the last chunk will not say."""
+    if isinstance(item, Completion):
+        return to_last_chunk(item)
+    if item.index or not (item.visible or item.logprobs or item.extra):
+        return None
+    return to_chunk(item)
