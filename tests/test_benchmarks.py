@@ -1,0 +1,55 @@
+"""The benchmarks run: every client gives the right answer, and the tables are printed. What they say is not judged."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def rows(script: str) -> dict[str, list[list[str]]]:
+    """Each table that the script prints, by the head of its first column."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / script), "--quick"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stderr  # a wrong answer is an AssertionError there
+    tables: dict[str, list[list[str]]] = {}
+    for block in re.findall(r"(?:^\|.*\n)+", done.stdout, flags=re.MULTILINE):
+        head, rule, *body = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
+        assert set(rule) == {"---"}
+        assert {len(line) for line in body} == {len(head)}
+        tables[head[0]] = body
+    return tables
+
+
+@pytest.mark.timeout(180)
+def test_clients_prints_its_tables() -> None:
+    """Four clients by two ways, six imports, and a figure in every cell."""
+    tables = rows("clients.py")
+    assert [line[0] for line in tables["client"]] == ["httpx", "openai SDK", "portkey-ai SDK", "PortkeyRouter"]
+    assert len(tables["import"]) == 6
+    assert all(float(cell) >= 0 for line in tables["client"] for cell in line[1:])
+
+
+@pytest.mark.timeout(180)
+def test_overhead_prints_its_tables_and_its_aims() -> None:
+    """Six clients in each of four tables, our own code, the imports, and for each aim whether it is met."""
+    tables = rows("overhead.py")
+    everybody = ["httpx", "portkey-ai SDK", "PortkeyRouter", "LangChain's floor", "ChatPortkey", "ChatOpenAI"]
+    side_by_side = [lines for lines in tables.values() if lines[0][0] == "httpx"]
+    assert [[line[0] for line in lines] for lines in side_by_side] == [everybody] * 4
+    assert all(float(cell) >= 0 for lines in side_by_side for line in lines for cell in line[1:])
+    assert {"own code, without HTTP", "import"} <= tables.keys()
+    assert len(tables["aim"]) == 5
+    assert {line[-1] for line in tables["aim"]} <= {"met", "not met"}

@@ -1,0 +1,186 @@
+"""Planted keys are searched for wherever text leaves us; none may be found."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import pickle
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langchain_core.load import dumpd, dumps
+from langchain_core.tracers.base import BaseTracer
+from pydantic import SecretStr
+
+from langchain_portkey_router import ChatPortkey
+from portkey_router import (
+    Conditional,
+    ConfigurationError,
+    Fallback,
+    LoadBalance,
+    PortkeyError,
+    PortkeyRouter,
+    Target,
+    When,
+    load_settings,
+    sandbox,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langchain_core.tracers.schemas import Run
+
+    from portkey_router.planner import RunOn
+    from portkey_router.sandbox import PortkeyDouble
+
+API_KEY = "pcak-PLANTED-api-0123456789"
+VIRTUAL_KEY = "PLANTED-virtual-0123456789"
+PROVIDER_KEY = "sk-PLANTED-provider-0123456789"
+HEADER_KEY = "PLANTED-header-0123456789"
+OPTION_KEY = "PLANTED-option-0123456789"
+CONFIG_KEY = "PLANTED-config-0123456789"
+PLANTED = "PLANTED-"
+
+
+def models() -> Iterator[ChatPortkey]:
+    """Models that hold planted keys in every place that takes one."""
+    target = Target(
+        "gpt-4o", provider="openai", api_key=PROVIDER_KEY, options={"aws_secret_access_key": OPTION_KEY}, name="a"
+    )
+    keyed = Target("claude-sonnet-4-5", virtual_key=VIRTUAL_KEY, name="b")
+    for strategy in (
+        Fallback(target, keyed),
+        LoadBalance(keyed, Fallback(target, keyed)),
+        Conditional(When({"metadata.a": {"$eq": "b"}}, target), default=keyed),
+        keyed,
+    ):
+        run_on: RunOn = "client" if isinstance(strategy, Fallback | Target) else "gateway"
+        yield ChatPortkey(strategy=strategy, api_key=API_KEY, run_on=run_on)
+    headers = {"x-portkey-api-key": HEADER_KEY, "x-portkey-virtual-key": VIRTUAL_KEY, "Authorization": PROVIDER_KEY}
+    yield ChatPortkey(model="gpt-4o", api_key=API_KEY, default_headers=headers)
+    yield ChatPortkey(model="gpt-4o", api_key=API_KEY, virtual_key=VIRTUAL_KEY, virtual_keys={"openai": HEADER_KEY})
+    config = {"provider": "openai", "api_key": CONFIG_KEY}
+    yield ChatPortkey(model="gpt-4o", api_key=API_KEY, config=config)
+    yield ChatPortkey(model="gpt-4o", api_key=API_KEY, config=json.dumps(config))
+
+
+def texts_of(llm: ChatPortkey) -> Iterator[str]:
+    """Every text that a model turns into without being called."""
+    router = llm._the_router()
+    yield repr(llm)
+    yield str(llm)
+    yield dumps(llm)
+    yield json.dumps(dumpd(llm), default=repr)
+    yield repr(llm.to_json())
+    yield llm._get_llm_string()
+    yield repr(llm._identifying_params)
+    yield repr(llm._get_invocation_params())
+    yield repr(llm.asdict())
+    yield llm.model_dump_json()
+    yield pickle.dumps(llm).decode("latin-1")
+    yield repr(router)
+    yield repr(router.settings)
+    plan = router.plan([{"role": "user", "content": "hi"}], model=llm.model_name)
+    yield repr(plan)
+    yield str(plan)
+    yield repr(llm.strategy)
+    yield pickle.dumps(llm.strategy).decode("latin-1")
+
+
+def test_no_text_of_a_model_holds_a_key() -> None:
+    """repr, str, dumps, to_json, cache key, dict, JSON, pickle, plan: of every kind of model."""
+    for llm in models():
+        for text in texts_of(llm):
+            assert PLANTED not in text, text
+
+
+def test_settings_show_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings read from the environment print without their keys."""
+    monkeypatch.setenv("PORTKEY_API_KEY", API_KEY)
+    monkeypatch.setenv("PORTKEY_VIRTUAL_KEY_OPENAI", VIRTUAL_KEY)
+    monkeypatch.setenv("PORTKEY_FALLBACKS", json.dumps([{"model": "x", "provider": "openai", "api_key": PROVIDER_KEY}]))
+    settings = load_settings()
+    assert settings.fallbacks
+    assert PLANTED not in repr(settings)
+    assert PLANTED not in repr(PortkeyRouter.from_env())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PORTKEY_FALLBACKS", f'[{{"model": "x", "api_key": "{PROVIDER_KEY}"'),
+        ("PORTKEY_FALLBACKS", f'[{{"{PROVIDER_KEY}": "x"}}]'),
+        ("PORTKEY_FALLBACKS", f'[{{"model": 1, "api_key": "{PROVIDER_KEY}"}}]'),
+        ("PORTKEY_STRATEGY", PROVIDER_KEY),
+        ("PORTKEY_GATEWAY_URL", PROVIDER_KEY),
+        ("PORTKEY_BASE_URL", f"ftp://{PROVIDER_KEY}"),
+    ],
+)
+def test_a_malformed_variable_is_named_and_not_echoed(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """A key pasted into the wrong variable is not in the error, nor in what caused it."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=variable) as caught:
+        load_settings()
+    assert PLANTED not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_copy_keeps_its_keys_and_a_pickle_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deep copy works as the original; a restored pickle takes its keys from the environment."""
+    llm = ChatPortkey(strategy=Fallback(Target("gpt-4o", virtual_key=VIRTUAL_KEY)), api_key=API_KEY)
+    copied = copy.deepcopy(llm)
+    assert isinstance(copied.portkey_api_key, SecretStr)
+    assert copied.portkey_api_key.get_secret_value() == API_KEY
+    assert copied._the_router().plan_for().attempts[0].headers["x-portkey-virtual-key"] == VIRTUAL_KEY
+    restored = pickle.loads(pickle.dumps(llm))  # noqa: S301  (our own)
+    assert restored.portkey_api_key is None
+    monkeypatch.setenv("PORTKEY_API_KEY", "pk-environment")
+    monkeypatch.setenv("PORTKEY_VIRTUAL_KEY_OPENAI", "vk-environment")
+    assert restored._the_router().plan_for().attempts[0].headers["x-portkey-virtual-key"] == "vk-environment"
+
+
+class Runs(BaseTracer):
+    """Keeps every run as a tracer would send it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def _persist_run(self, run: Run) -> None:
+        self.texts.append(repr(run.model_dump() if hasattr(run, "model_dump") else vars(run)))
+
+
+@pytest.mark.parametrize("fault", ["none", "echo"])
+def test_calls_leak_nothing(portkey_sandbox: PortkeyDouble, caplog: pytest.LogCaptureFixture, fault: str) -> None:
+    """Logs at DEBUG, traces, answers and errors of calls hold no key, even if the provider quotes it back."""
+    caplog.set_level(logging.DEBUG)
+    server = portkey_sandbox
+    server.add_virtual_key(VIRTUAL_KEY, provider="openai")
+    if fault == "echo":
+        said = {"error": {"message": f"bad keys {VIRTUAL_KEY} and {server.api_key}", "type": "x", "code": VIRTUAL_KEY}}
+        server.always(VIRTUAL_KEY, sandbox.Fault.status(401, body=said))
+    llm = ChatPortkey(
+        model="gpt-4o", virtual_key=VIRTUAL_KEY, api_key=server.api_key, base_url=server.url, max_retries=0
+    )
+    runs = Runs()
+    texts: list[str] = []
+    for call in (llm.invoke, lambda *args, **kwargs: list(llm.stream(*args, **kwargs))):
+        try:
+            texts.append(repr(call("hi", config={"callbacks": [runs]})))
+        except PortkeyError as error:
+            texts += evidence(error)
+    texts += [*runs.texts, caplog.text]
+    assert len(runs.texts) == 2
+    for text in texts:
+        assert PLANTED not in text
+        assert server.api_key not in text
+
+
+def evidence(error: PortkeyError) -> list[str]:
+    """Everything an error shows: its message, attributes, traceback, and its pickle."""
+    state: dict[str, Any] = vars(error)
+    return [str(error), repr(error), repr(state), *traceback.format_exception(error), repr(pickle.dumps(error))]
