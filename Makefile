@@ -10,7 +10,7 @@ SHELL = /bin/sh
 PYTHONS = python3.13 python3.12 python3.11 python3.14 python3
 VENV = .venv
 PY = $(VENV)/bin/python
-EXTRAS = langchain,sandbox,sdk
+EXTRAS = all
 GROUPS = test check
 STAMP = $(VENV)/.portkey-router-installed
 
