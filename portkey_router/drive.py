@@ -10,7 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from portkey_router.flow.steps import Abort, CallerLeft, Open, OpenedStream, Read, ReadAll, Send, Show, Wait
+from portkey_router.flow.steps import Abort, CallerLeft, Emit, Open, OpenedStream, Read, ReadAll, Send, Show, Wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -99,6 +99,8 @@ def _perform(step: Step, port: SyncPort) -> Any:
             return stream.abort()
         case Wait(seconds):
             return time.sleep(seconds)
+        case Emit(hub, event):
+            return hub.emit(event)
 
 
 async def adrive(journey: Generator[Step, Any, None], port: AsyncPort) -> AsyncGenerator[Chunk | Completion, None]:
@@ -132,3 +134,5 @@ async def _aperform(step: Step, port: AsyncPort) -> Any:
             return stream.abort()
         case Wait(seconds):
             return await asyncio.sleep(seconds)
+        case Emit(hub, event):
+            return hub.emit(event)

@@ -58,7 +58,8 @@ class CallOptions:
     """What one call asks of the gateway and of us, beside the body.
 
     Times are seconds. None means: as the router is set. `timeout` bounds the whole call, all attempts and waits
-    together; `max_retries` counts the further tries per target.
+    together; `max_retries` counts the further tries per target. `tags` are the call's own dimensions (user, team,
+    session): events carry them and budgets select by them; they are not sent.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class CallOptions:
     extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float | None = None
     max_retries: int | None = None
+    tags: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

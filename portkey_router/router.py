@@ -217,13 +217,15 @@ class PortkeyRouter:
         extra_body: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         max_retries: int | None = None,
+        tags: Mapping[str, Any] | None = None,
         **body: Any,
     ) -> Request:
         """A request from a call's arguments, over the router's own options. Raises `ConfigurationError`.
 
         `timeout` (seconds) bounds the whole call with all its attempts; `max_retries` counts further tries for each
-        target. `strategy`, `config`, `run_on` and `virtual_key` choose the route of this one call; anything else is a
-        field of the body (`temperature=0`), `extra_body` for names that are arguments here.
+        target. `tags` are the call's dimensions for events and budgets, and are not sent. `strategy`, `config`,
+        `run_on` and `virtual_key` choose the route of this one call; anything else is a field of the body
+        (`temperature=0`), `extra_body` for names that are arguments here.
         """
         check_messages(messages)
         own = self.options
@@ -242,6 +244,8 @@ class PortkeyRouter:
             changes["metadata"] = {**own.metadata, **metadata}
         if extra_headers:
             changes["extra_headers"] = {**own.extra_headers, **extra_headers}
+        if tags:
+            changes["tags"] = {**own.tags, **tags}
         options = replace(own, **changes) if changes else own
         for name in _ROUTE_OPTIONS:
             body.pop(name, None)

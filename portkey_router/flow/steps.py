@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from portkey_router.events import Event, EventHub
     from portkey_router.messages import Chunk, Completion
     from portkey_router.wire.http import Expiry, HttpCall
 
-__all__ = ["Abort", "CallerLeft", "Open", "OpenedStream", "Read", "ReadAll", "Send", "Show", "Step", "Wait"]
+__all__ = ["Abort", "CallerLeft", "Emit", "Open", "OpenedStream", "Read", "ReadAll", "Send", "Show", "Step", "Wait"]
 
 
 class OpenedStream(Protocol):
@@ -88,4 +89,12 @@ class Show:
     item: Chunk | Completion
 
 
-Step = Send | Open | Read | ReadAll | Abort | Wait | Show
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Tell the hub's sinks. No outcome."""
+
+    hub: EventHub
+    event: Event
+
+
+Step = Send | Open | Read | ReadAll | Abort | Wait | Show | Emit
