@@ -13,30 +13,12 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, AIMessageChunk
     from langchain_core.messages.content import ContentBlock
 
-__all__ = ["register", "thoughts_of"]
+__all__ = ["register"]
 
 
 def register(model_provider: str) -> None:
     """Read this provider's answers as OpenAI's, whoever served them: the gateway has translated them."""
     register_translator(model_provider, _of_message, _of_chunk)
-
-
-def thoughts_of(said: Mapping[str, Any]) -> str:
-    """The reasoning in a message or in a stream's delta, wherever its provider puts it.
-
-    DeepSeek, Groq and others: `reasoning_content` (OpenRouter: `reasoning`). Claude, by Portkey: `content_blocks`.
-    """
-    for name in ("reasoning_content", "reasoning"):
-        if isinstance(text := said.get(name), str) and text:
-            return text
-    blocks = said.get("content_blocks")
-    return "".join(_thinking(block) for block in (blocks if isinstance(blocks, list) else ()))
-
-
-def _thinking(block: Any) -> str:
-    held = block.get("delta", block) if isinstance(block, dict) else {}
-    text = held.get("thinking") if isinstance(held, dict) else None
-    return text if isinstance(text, str) else ""
 
 
 def _of_message(message: AIMessage) -> list[ContentBlock]:

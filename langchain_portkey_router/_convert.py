@@ -11,8 +11,9 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call
 from langchain_core.messages.utils import convert_to_openai_messages
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from langchain_portkey_router._blocks import thoughts_of
 from langchain_portkey_router._content import to_parts, tool_calls_in
+from portkey_router.describe import route_to_dict
+from portkey_router.reasoning import thoughts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -152,30 +153,10 @@ def _served_by(completion: Completion) -> dict[str, Any]:
 
 def _response_metadata(completion: Completion) -> dict[str, Any]:
     """Who answered: `model_name` as served, and under `portkey` the route there. Plain JSON, without keys."""
-    route = completion.route
     metadata: dict[str, Any] = {
         "model_name": completion.model,
         "model_provider": MODEL_PROVIDER,
-        "portkey": {
-            "trace_id": route.trace_id,
-            "target": route.target,
-            "provider": route.provider,
-            "cache_status": route.cache_status,
-            "run_on": route.run_on,
-            "gateway_retries": route.retries,
-            "cost": None if completion.cost is None else completion.cost.as_dict(),
-            "attempts": [
-                {
-                    "target": attempt.target,
-                    "model": attempt.model,
-                    "outcome": attempt.outcome,
-                    "status": attempt.status,
-                    "seconds": round(attempt.seconds, 6),
-                    "error": attempt.error,
-                }
-                for attempt in route.attempts
-            ],
-        },
+        "portkey": route_to_dict(completion),
     }
     fingerprint = completion.raw.get("system_fingerprint")
     if fingerprint:

@@ -13,8 +13,9 @@ from langchain_portkey_router.cache_key import cache_key, config_mark, decides_b
 from langchain_portkey_router.errors import as_langchain_errors
 from langchain_portkey_router.fields import BODY_FIELDS, PortkeyFields
 from langchain_portkey_router.structured import Method, structured_output
-from langchain_portkey_router.tokens import tokens_of_messages, tokens_of_text
 from portkey_router.messages import Chunk, Completion
+from portkey_router.tokens import tokens_of_messages, tokens_of_text
+from portkey_router.wire.tool_choice import as_tool_choice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -99,7 +100,7 @@ class ChatPortkey(PortkeyFields):
             more["metadata"] = {**(self.portkey_metadata or {}), **(kwargs.get("portkey_metadata") or {})}
         return cache_key(dumpd(self)["kwargs"], {**kwargs, "stop": stop}, more)
 
-    # --- token counts before a call: estimates, nothing is downloaded (see `tokens`) ------------------------------
+    # --- token counts before a call: estimates, nothing is downloaded (see `portkey_router.tokens`) ---------------------
 
     def get_num_tokens(self, text: str) -> int:
         """About how many tokens a text is; exactly, where `custom_get_token_ids` is given."""
@@ -192,7 +193,7 @@ class ChatPortkey(PortkeyFields):
         own dict. `strict`: hold arguments to the schema exactly. `parallel_tool_calls=False`: one call at a time.
         """
         formatted = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
-        choice = _tool_choice(tool_choice, [tool.get("function", {}).get("name") for tool in formatted])
+        choice = as_tool_choice(tool_choice, formatted)
         if choice is not None:
             kwargs["tool_choice"] = choice
         if parallel_tool_calls is not None:
@@ -260,18 +261,6 @@ class ChatPortkey(PortkeyFields):
 
     def _stop(self) -> list[str] | None:
         return [self.stop] if isinstance(self.stop, str) else self.stop
-
-
-def _tool_choice(choice: dict[str, Any] | str | bool | None, names: list[str | None]) -> dict[str, Any] | str | None:  # noqa: FBT001
-    """LangChain's spellings of a tool choice as OpenAI's."""
-    if choice in {"any", "required"} or choice is True:
-        return "required"
-    if not choice or isinstance(choice, dict) or choice in {"auto", "none"}:
-        return choice or None
-    if choice not in names:
-        msg = f"tool_choice names {choice!r}, which is none of the tools: {names}."
-        raise ValueError(msg)
-    return {"type": "function", "function": {"name": choice}}
 
 
 def _piece(item: Chunk | Completion) -> ChatGenerationChunk | None:

@@ -1,4 +1,4 @@
-"""Strategies as plain JSON without keys, and back: for serialised models, plans on paper and cache keys."""
+"""Strategies and routes as plain JSON without keys: for serialised models, plans on paper, cache keys and answers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,35 @@ from portkey_router.targets import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from portkey_router.messages import Completion
     from portkey_router.targets import Strategy, TargetLike
 
-__all__ = ["strategy_from_dict", "strategy_to_dict"]
+__all__ = ["route_to_dict", "strategy_from_dict", "strategy_to_dict"]
+
+
+def route_to_dict(completion: Completion) -> dict[str, Any]:
+    """How an answer came about and what it cost, as frameworks keep it under `portkey`; amounts are text."""
+    route = completion.route
+    return {
+        "trace_id": route.trace_id,
+        "target": route.target,
+        "provider": route.provider,
+        "cache_status": route.cache_status,
+        "run_on": route.run_on,
+        "gateway_retries": route.retries,
+        "cost": None if completion.cost is None else completion.cost.as_dict(),
+        "attempts": [
+            {
+                "target": attempt.target,
+                "model": attempt.model,
+                "outcome": attempt.outcome,
+                "status": attempt.status,
+                "seconds": round(attempt.seconds, 6),
+                "error": attempt.error,
+            }
+            for attempt in route.attempts
+        ],
+    }
 
 
 def strategy_to_dict(value: TargetLike) -> dict[str, Any]:

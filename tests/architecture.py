@@ -24,7 +24,13 @@ PACKAGES = ("portkey_router", "langchain_portkey_router", "llama_index_portkey")
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("portkey_router._version", "portkey_router.errors", "portkey_router.messages"),
     ("portkey_router.providers", "portkey_router.secrets", "portkey_router.wire.http"),
-    ("portkey_router.health", "portkey_router.targets", "portkey_router.tokens"),
+    (
+        "portkey_router.abilities",
+        "portkey_router.health",
+        "portkey_router.reasoning",
+        "portkey_router.targets",
+        "portkey_router.tokens",
+    ),
     (
         "portkey_router.compile",
         "portkey_router.describe",
@@ -58,6 +64,7 @@ UPWARD_DOORS = {
 PURE = (
     "langchain_portkey_router._convert",
     "llama_index_portkey._convert",
+    "portkey_router.abilities",
     "portkey_router.cache.key",
     "portkey_router.cache.policy",
     "portkey_router.health",

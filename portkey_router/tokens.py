@@ -3,7 +3,7 @@
 A quarter of the bytes in UTF-8, three tokens a message and three for the answer's start, 85 for an image or another
 attachment, tools as their JSON. Nothing is downloaded and no tokenizer is needed. Measured against OpenAI's o200k
 encoding it is within a quarter for English, code and JSON, and too high for scripts of several bytes a letter (Japanese
-by 40 %, Russian by 150 %). What the provider counted is in an answer's `usage_metadata`.
+by 40 %, Russian by 150 %). What the provider counted is in an answer's `usage`.
 """
 
 from __future__ import annotations
