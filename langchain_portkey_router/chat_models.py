@@ -11,7 +11,7 @@ from langchain_portkey_router._blocks import register
 from langchain_portkey_router._convert import MODEL_PROVIDER, to_chunk, to_last_chunk, to_messages, to_result
 from langchain_portkey_router.cache_key import cache_key, config_mark, decides_by_metadata, route_headers
 from langchain_portkey_router.errors import as_langchain_errors
-from langchain_portkey_router.fields import BODY_FIELDS, PortkeyFields
+from langchain_portkey_router.fields import PortkeyFields
 from langchain_portkey_router.structured import Method, structured_output
 from portkey_router.messages import Chunk, Completion
 from portkey_router.tokens import tokens_of_messages, tokens_of_text
@@ -100,7 +100,7 @@ class ChatPortkey(PortkeyFields):
             more["metadata"] = {**(self.portkey_metadata or {}), **(kwargs.get("portkey_metadata") or {})}
         return cache_key(dumpd(self)["kwargs"], {**kwargs, "stop": stop}, more)
 
-    # --- token counts before a call: estimates, nothing is downloaded (see `portkey_router.tokens`) ---------------------
+    # --- token counts before a call: estimates, nothing is downloaded (see `portkey_router.tokens`) -------------------
 
     def get_num_tokens(self, text: str) -> int:
         """About how many tokens a text is; exactly, where `custom_get_token_ids` is given."""
@@ -240,27 +240,8 @@ class ChatPortkey(PortkeyFields):
         self, stop: list[str] | None, kwargs: dict[str, Any], *, stream: bool = False
     ) -> tuple[PortkeyRouter, dict[str, Any]]:
         """The router, and the arguments of its verbs: the model's own, with the call's over them."""
-        options = {**self._body_fields(), **self.model_kwargs, **kwargs}
-        stops = stop or options.pop("stop", None) or self._stop()
-        if stops:
-            options["stop"] = stops
-        options.setdefault("model", self.model_name)
-        options["extra_body"] = {**(self.extra_body or {}), **(kwargs.get("extra_body") or {})}
-        if "portkey_config" in options:
-            options["config"] = options.pop("portkey_config")
-        options["metadata"] = {**(self.portkey_metadata or {}), **(options.pop("portkey_metadata", None) or {})}
-        for name in ("trace_id", "cache_namespace", "cache_force_refresh"):
-            options.setdefault(name, getattr(self, name))
-        wanted = options.pop("stream_usage", None)
-        if stream and not (self.stream_usage if wanted is None else wanted):
-            options.setdefault("stream_options", {"include_usage": False})
-        return self._the_router(), options
-
-    def _body_fields(self) -> dict[str, Any]:
-        return {name: value for name in BODY_FIELDS if (value := getattr(self, name)) is not None}
-
-    def _stop(self) -> list[str] | None:
-        return [self.stop] if isinstance(self.stop, str) else self.stop
+        given = {**kwargs, "stop": stop} if stop else kwargs
+        return self._the_router(), self._call_options(self.model_name, given, stream=stream)
 
 
 def _piece(item: Chunk | Completion) -> ChatGenerationChunk | None:

@@ -46,6 +46,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("portkey_router.drive", "portkey_router.portal"),
     ("portkey_router.admin", "portkey_router.router"),
     ("portkey_router.bootstrap",),
+    ("portkey_router.fields",),
     ("portkey_router",),
     ("portkey_router.guide", "portkey_router.sandbox"),
     ("langchain_portkey_router", "llama_index_portkey", "portkey_router.cli"),

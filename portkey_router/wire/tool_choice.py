@@ -23,7 +23,7 @@ def as_tool_choice(
     if not choice:
         return None
     if not isinstance(choice, str):
-        return dict(choice)  # type: ignore[arg-type]  # True was answered above
+        return dict(choice)
     names = [tool.get("function", {}).get("name") for tool in tools]
     if choice in {"auto", "none"}:
         return choice

@@ -1,0 +1,240 @@
+"""What a model of either framework is set to, as pydantic fields, and the router they make.
+
+The adapters' classes are these fields beside their framework's own: an argument added here is one of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, ClassVar, Literal
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+
+from portkey_router.bootstrap import build_router
+from portkey_router.describe import strategy_from_dict, strategy_to_dict
+from portkey_router.flow.journey import Deadlines
+from portkey_router.planner import is_saved
+from portkey_router.providers import ModelRule
+from portkey_router.router import PortkeyRouter
+from portkey_router.targets import as_strategy, leaves
+
+__all__ = ["BODY_FIELDS", "ChatFields", "RouterFields", "without_keys"]
+
+# Fields that are fields of the request's body, under the same name.
+BODY_FIELDS = (
+    "temperature",
+    "max_tokens",
+    "max_completion_tokens",
+    "top_p",
+    "n",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "logprobs",
+    "top_logprobs",
+    "logit_bias",
+    "reasoning_effort",
+    "service_tier",
+    "user",
+)
+_SECRET_FIELDS = ("api_key", "default_headers", "portkey_api_key", "virtual_key", "virtual_keys")
+_NEVER_IN_A_BODY = ("virtual_key", "api_key", "virtualkey", "apikey", "header", "password", "secret")
+
+
+class RouterFields(BaseModel):
+    """The fields that make a router, under the names that all adapters share."""
+
+    default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
+    """Headers of every request, as `portkey_ai.createHeaders` makes them."""
+    virtual_key: SecretStr | str | None = Field(default=None, exclude=True, repr=False)
+    """The virtual key to use for `model`; by default the model's name finds it."""
+    virtual_keys: Mapping[str, SecretStr | str] | None = Field(default=None, exclude=True, repr=False)
+    """Virtual keys by provider name, beside those of the environment: `{"openai": "..."}`."""
+    provider: str | None = None
+    """The provider of `model`, where its name does not tell."""
+    strategy: Any = None
+    """`Fallback`, `LoadBalance`, `Conditional`, `Single`, or a `Target`."""
+    portkey_config: str | dict[str, Any] | None = Field(
+        default=None,
+        alias="config",
+        exclude=True,
+        repr=False,
+        validation_alias=AliasChoices("config", "portkey_config"),
+    )
+    """A saved gateway config (`pc-...`), or a whole one; per call `portkey_config=`."""
+    run_on: Literal["client", "gateway"] = "client"
+    """Who runs the strategy."""
+    max_retries: int = 2
+    """Further tries for each target."""
+
+    deadlines: Deadlines | None = Field(default=None, exclude=True, repr=False)
+    """How long an attempt may take; see `portkey_router.Deadlines`."""
+    model_rules: Sequence[ModelRule] = Field(default=(), exclude=True, repr=False)
+    """Which provider serves which model names, before the table of `portkey_router.MODEL_RULES`."""
+    prices: Any = Field(default=None, exclude=True, repr=False)
+    """Your prices by model (`{"my-model": Price(...)}`), or a `PriceBook`; False: no prices."""
+
+    portkey_metadata: dict[str, Any] | None = None
+    """Portkey's metadata (`{"_user": "u1"}`): strings of at most 128 characters. Not the framework's `metadata`."""
+    trace_id: str | None = None
+    cache_namespace: str | None = None
+    cache_force_refresh: bool | None = None
+
+    _router: tuple[tuple[Any, ...], PortkeyRouter] | None = PrivateAttr(default=None)
+
+    model_config = ConfigDict(
+        populate_by_name=True, arbitrary_types_allowed=True, hide_input_in_errors=True, defer_build=True
+    )
+
+    @field_validator("virtual_key", mode="after")
+    @classmethod
+    def _hide(cls, value: SecretStr | str | None) -> SecretStr | None:
+        return SecretStr(value) if isinstance(value, str) else value
+
+    @field_validator("virtual_keys", mode="after")
+    @classmethod
+    def _hide_all(cls, value: Mapping[str, SecretStr | str] | None) -> Mapping[str, SecretStr] | None:
+        if value is None:
+            return None
+        return {name: SecretStr(key) if isinstance(key, str) else key for name, key in value.items()}
+
+    @field_serializer("strategy")
+    def _write_strategy(self, value: Any) -> Any:
+        return None if value is None else strategy_to_dict(value)  # without keys, which pydantic would write out
+
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _read_strategy(cls, value: Any) -> Any:
+        return strategy_from_dict(value) if isinstance(value, dict) else value  # as `strategy_to_dict` wrote it
+
+    def _router_arguments(self) -> dict[str, Any]:
+        """The arguments of `build_router`: those of these fields, to which an adapter adds its own."""
+        return {
+            "strategy": self.strategy,
+            "config": self.portkey_config,
+            "virtual_key": self.virtual_key,
+            "provider": self.provider,
+            "default_headers": self.default_headers,
+            "virtual_keys": self.virtual_keys,
+            "run_on": self.run_on,
+            "model_rules": self.model_rules,
+            "prices": self.prices,
+            "deadlines": self.deadlines,
+            "max_retries": self.max_retries,
+        }
+
+    def _the_router(self) -> PortkeyRouter:
+        """The router of the present fields: made at first use, and anew after one of them was changed."""
+        arguments = self._router_arguments()
+        key = tuple(arguments.values())
+        if self._router is None or self._router[0] != key:
+            self._router = key, build_router(**arguments)
+        return self._router[1]
+
+    def _models(self, model: str | None) -> tuple[str | None, ...]:
+        """The models that may answer where a call names none: of the strategy, else `model`; None for an unknown one.
+
+        Those of a config, only the gateway knows.
+        """
+        if self.portkey_config is not None:
+            return (None,)
+        return (model,) if self.strategy is None else tuple(leaf.model for leaf in leaves(as_strategy(self.strategy)))
+
+
+class ChatFields(RouterFields):
+    """The fields of a chat model, beside those of its router."""
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    top_p: float | None = None
+    n: int | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    logit_bias: dict[int, int] | None = None
+    reasoning_effort: str | None = None
+    service_tier: str | None = None
+    user: str | None = None
+    stop: list[str] | str | None = Field(default=None, validation_alias=AliasChoices("stop", "stop_sequences"))
+    extra_body: dict[str, Any] | None = None
+    """Further fields of the request's body, over all others."""
+    stream_usage: bool = True
+    """Whether streams ask for their token counts."""
+
+    # The field that takes further fields of the body.
+    _body_field: ClassVar[str] = "extra_body"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_body_fields(cls, values: Any) -> Any:
+        """Arguments that are no fields of ours are fields of the body, as in `ChatOpenAI`."""
+        if not isinstance(values, dict):
+            return values
+        names: set[Any] = set()
+        for name, field in cls.model_fields.items():
+            names |= {name, field.alias}
+            choices = field.validation_alias
+            names |= set(choices.choices) if isinstance(choices, AliasChoices) else set()
+        unknown = {name: value for name, value in values.items() if name not in names}
+        if not unknown:
+            return values
+        for name in unknown:
+            _check_body_field(cls.__name__, name, names)
+        kept = {name: value for name, value in values.items() if name in names}
+        return {**kept, cls._body_field: {**(values.get(cls._body_field) or {}), **unknown}}
+
+    def _body_fields(self) -> dict[str, Any]:
+        return {name: value for name in BODY_FIELDS if (value := getattr(self, name)) is not None}
+
+    def _stop(self) -> list[str] | None:
+        return [self.stop] if isinstance(self.stop, str) else self.stop
+
+    def _call_options(self, model: str | None, given: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
+        """The arguments of the router's verbs: the model's own, with what the call has `given` over them."""
+        options = {**self._body_fields(), **(getattr(self, self._body_field) or {}), **given}
+        stops = options.pop("stop", None) or self._stop()
+        if stops:
+            options["stop"] = stops
+        options.setdefault("model", model)
+        options["extra_body"] = {**(self.extra_body or {}), **(given.get("extra_body") or {})}
+        if "portkey_config" in options:
+            options["config"] = options.pop("portkey_config")
+        options["metadata"] = {**(self.portkey_metadata or {}), **(options.pop("portkey_metadata", None) or {})}
+        for name in ("trace_id", "cache_namespace", "cache_force_refresh"):
+            options.setdefault(name, getattr(self, name))
+        wanted = options.pop("stream_usage", None)
+        if stream and not (self.stream_usage if wanted is None else wanted):
+            options.setdefault("stream_options", {"include_usage": False})
+        return options
+
+
+def _check_body_field(owner: str, name: str, ours: set[Any]) -> None:
+    """Refuse an argument that is a field of ours misspelt: in a request's body it would do nothing, or show a key."""
+    own = [known for known in ours if isinstance(known, str) and known not in BODY_FIELDS]
+    close = get_close_matches(name, own, n=1, cutoff=0.8)
+    if close or any(word in name.lower() for word in _NEVER_IN_A_BODY):
+        hint = f"; did you mean {close[0]!r}?" if close else ", and not sent in a request's body."
+        raise ValueError(f"{name!r} is no argument of {owner}{hint}")
+
+
+def without_keys(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's fields, as pickle may keep them: no key, and no config that may hold one."""
+    kept = {name: None if name in _SECRET_FIELDS else value for name, value in state.items()}
+    config = kept.get("portkey_config")
+    if config is not None and not is_saved(config):
+        kept["portkey_config"] = None
+    return kept
