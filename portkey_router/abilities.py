@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Abilities", "abilities_of", "common_abilities", "takes_cache_points"]
+__all__ = ["Abilities", "abilities_of", "common_abilities", "takes_cache_points", "takes_parallel_switch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,16 @@ _FAMILIES = (
 )
 
 
+# OpenAI's reasoning models call one tool at a time, and refuse the field that says so.
+_WITHOUT_PARALLEL_SWITCH = re.compile(r"o\d")
+
+
 def _bare(model: str) -> str:
     """The model's own name, without slug, provider, Bedrock's regions and vendors."""
     return re.sub(r"^(?:[a-z-]+\.)*(?=claude-)", "", model.rsplit("/", 1)[-1].lower())
 
 
+@lru_cache(maxsize=1024)
 def abilities_of(model: str) -> Abilities | None:
     """What is known of `gpt-4o`, `@slug/gpt-4o`, `openai/gpt-4o`, `eu.anthropic.claude-...`; None for a stranger."""
     name = _bare(model)
@@ -92,3 +98,8 @@ def takes_cache_points(models: Iterable[str | None]) -> bool:
     """
     names = [_bare(model) if model else "" for model in models]
     return bool(names) and all(name.startswith("claude-") for name in names)
+
+
+def takes_parallel_switch(models: Iterable[str | None]) -> bool:
+    """Whether none of the models is known to refuse `parallel_tool_calls`."""
+    return not any(model and _WITHOUT_PARALLEL_SWITCH.match(_bare(model)) for model in models)

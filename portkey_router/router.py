@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from portkey_router.settings import Settings
     from portkey_router.targets import TargetLike
 
-__all__ = ["AsyncCompletionStream", "CompletionStream", "PortkeyRouter"]
+__all__ = ["AsyncCompletionStream", "CompletionStream", "PortkeyRouter", "route_options"]
 
 
 class CompletionStream(Iterator[Chunk]):
@@ -198,7 +198,7 @@ class PortkeyRouter:
         if messages:
             check_messages(messages)
         _check_limits(options.get("max_retries"), options.get("timeout"))
-        return self.plan_for(options.get("model"), max_retries=options.get("max_retries"), **_route_options(options))
+        return self.plan_for(options.get("model"), max_retries=options.get("max_retries"), **route_options(options))
 
     def request(
         self,
@@ -312,7 +312,7 @@ class PortkeyRouter:
         request = self.request(messages, stream=stream, **arguments)
         options = request.options
         _check_limits(options.max_retries, options.timeout)
-        plan = self._plan(request.model, options.max_retries, _route_options(arguments))
+        plan = self._plan(request.model, options.max_retries, route_options(arguments))
         headers = {**self._base_headers, **call_headers(options)}
         headers.setdefault("x-portkey-trace-id", uuid4().hex)
         deadlines = self.deadlines
@@ -328,7 +328,8 @@ _PLANS_KEPT = 64  # for each model that calls have named
 _ROUTE_OPTIONS = ("strategy", "config", "run_on", "virtual_key")
 
 
-def _route_options(options: Mapping[str, Any]) -> dict[str, Any]:
+def route_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a call's arguments that choose its route."""
     return {name: options[name] for name in _ROUTE_OPTIONS if options.get(name) is not None}
 
 

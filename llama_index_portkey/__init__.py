@@ -1,0 +1,13 @@
+"""LlamaIndex on Portkey: `PortkeyLLM`, an LLM over the Portkey router."""
+
+try:
+    import llama_index.core as _llama_index_core  # noqa: F401  (only to say what is missing, where it is)
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'llama_index_portkey needs LlamaIndex: pip install "portkey-router[llama-index]"', name=error.name
+    ) from error
+
+from llama_index_portkey.errors import OutputRefusedError, StructuredOutputError
+from llama_index_portkey.llm import PortkeyLLM
+
+__all__ = ["OutputRefusedError", "PortkeyLLM", "StructuredOutputError"]
