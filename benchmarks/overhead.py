@@ -1,9 +1,10 @@
-"""What Portkey Router adds to a call, beside ChatOpenAI, the portkey-ai SDK, plain httpx, and LangChain's own floor.
+"""What Portkey Router adds to a call, beside both frameworks' OpenAI models, the portkey-ai SDK, and plain httpx.
 
-    .venv/bin/python benchmarks/overhead.py            # about four minutes
-    .venv/bin/python benchmarks/overhead.py --quick    # half a minute, rough
+    .venv/bin/python benchmarks/overhead.py            # about six minutes
+    .venv/bin/python benchmarks/overhead.py --quick    # a minute, rough
 
-The floor is a LangChain chat model that answers at once, without any I/O: what is below it, nobody's client can save.
+A framework's floor is a model of its own that answers at once, without any I/O: what is below it, nobody's client can
+save.
 "Own code" is ours alone, over a port that answers at once: plan, encode, decode, price. How it is measured is in
 loopback.py.
 """
@@ -24,20 +25,40 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
+from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
+from llama_index.core.llms import ChatMessage, LLMMetadata
+from llama_index.core.llms.callbacks import llm_chat_callback
+from llama_index.core.llms.custom import CustomLLM
+from llama_index.llms.openai import OpenAI
 from loopback import ANSWER, EVENTS, MESSAGES, MODEL, TOKENS, imports, measure, measure_async, server
 from pydantic import SecretStr
 
 from langchain_portkey_router import ChatPortkey
+from llama_index_portkey import PortkeyLLM
 from portkey_router import Fallback, PortkeyRouter, PriceBook, load_settings
 from portkey_router.wire.http import HttpReply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+    from llama_index.core.base.llms.types import ChatResponseAsyncGen, ChatResponseGen
+    from llama_index.core.llms import LLM
 
     from portkey_router.wire.http import Expiry, HttpCall
 
 CORE_OF_LANGCHAIN = "langchain_core.language_models.chat_models"
-IMPORTS = (CORE_OF_LANGCHAIN, "langchain_portkey_router", "portkey_router", "langchain_openai", "portkey_ai", "httpx")
+CORE_OF_LLAMA_INDEX = "llama_index.core.llms"
+IMPORTS = (
+    CORE_OF_LANGCHAIN,
+    "langchain_portkey_router",
+    "langchain_openai",
+    CORE_OF_LLAMA_INDEX,
+    "llama_index_portkey",
+    "llama_index.llms.openai",
+    "portkey_router",
+    "portkey_ai",
+    "httpx",
+)
 
 
 class Client(Protocol):
@@ -173,6 +194,80 @@ class Floor(BaseChatModel):
             yield chunk
 
 
+class LlamaIndex:
+    """A LlamaIndex LLM, whosever it is."""
+
+    def __init__(self, llm: LLM) -> None:
+        self.llm = llm
+        self.prompt = [ChatMessage(message["content"]) for message in MESSAGES]
+
+    def complete(self) -> str:
+        """By `chat`."""
+        return self.llm.chat(self.prompt).message.content or ""
+
+    async def acomplete(self) -> str:
+        """By `achat`."""
+        return (await self.llm.achat(self.prompt)).message.content or ""
+
+    def stream(self) -> str:
+        """By `stream_chat`."""
+        return "".join(piece.delta or "" for piece in self.llm.stream_chat(self.prompt))
+
+    async def astream(self) -> str:
+        """By `astream_chat`."""
+        return "".join([piece.delta or "" async for piece in await self.llm.astream_chat(self.prompt)])
+
+
+class LlamaFloor(CustomLLM):
+    """Answers at once."""
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """A chat model's."""
+        return LLMMetadata(is_chat_model=True)
+
+    def complete(self, *_: Any, **__: Any) -> CompletionResponse:
+        """Not asked here."""
+        raise NotImplementedError
+
+    stream_complete = complete  # type: ignore[assignment]  # likewise
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **_: Any) -> ChatResponse:  # noqa: ARG002  (the verb's)
+        """The answer."""
+        message: Any = ANSWER["choices"][0]["message"]  # type: ignore[index]
+        return ChatResponse(message=ChatMessage(role="assistant", content=message["content"]))
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **_: Any) -> ChatResponse:  # noqa: ARG002  (the verb's)
+        """The answer."""
+        message: Any = ANSWER["choices"][0]["message"]  # type: ignore[index]
+        return ChatResponse(message=ChatMessage(role="assistant", content=message["content"]))
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **_: Any) -> ChatResponseGen:  # noqa: ARG002  (the verb's)
+        """The answer, a token a piece."""
+        return pieces()
+
+    @llm_chat_callback()
+    async def astream_chat(self, messages: Sequence[ChatMessage], **_: Any) -> ChatResponseAsyncGen:  # noqa: ARG002  (the verb's)
+        """The answer, a token a piece."""
+
+        async def each() -> ChatResponseAsyncGen:
+            for piece in pieces():
+                yield piece
+
+        return each()
+
+
+def pieces() -> ChatResponseGen:
+    """LlamaIndex's pieces of a stream: each holds the whole text so far."""
+    text = ""
+    for token in ["It", " routes. "] * (TOKENS // 2):
+        text += token
+        yield ChatResponse(message=ChatMessage(role="assistant", content=text), delta=token)
+
+
 def clients(url: str) -> dict[str, Client]:
     """Everybody, by the name in the tables."""
     return {
@@ -182,6 +277,9 @@ def clients(url: str) -> dict[str, Client]:
         "LangChain's floor": LangChain(Floor()),
         "ChatPortkey": LangChain(ChatPortkey(base_url=url, model=MODEL, virtual_key="none")),
         "ChatOpenAI": LangChain(ChatOpenAI(base_url=url, model=MODEL, api_key=SecretStr("no-key"))),
+        "LlamaIndex's floor": LlamaIndex(LlamaFloor()),
+        "PortkeyLLM": LlamaIndex(PortkeyLLM(base_url=url, model=MODEL, virtual_key="none")),
+        "LlamaIndex OpenAI": LlamaIndex(OpenAI(api_base=url, model=MODEL, api_key="no-key", timeout=60)),
     }
 
 
@@ -267,11 +365,13 @@ async def in_loop(fast: dict[str, Client], slow: dict[str, Client], rounds: int,
 
 
 def table(title: str, figures: dict[str, float]) -> None:
-    """Print what each client took, beside httpx and beside ChatOpenAI."""
-    print(f"\n| {title} | CPU ms | x httpx | x ChatOpenAI |\n|---|---|---|---|")
+    """Print what each client took, beside httpx and beside either framework's OpenAI model."""
+    print(f"\n| {title} | CPU ms | x httpx | x ChatOpenAI | x LlamaIndex OpenAI |\n|---|---|---|---|---|")
     for name, milliseconds in figures.items():
-        ratios = milliseconds / figures["httpx"], milliseconds / figures["ChatOpenAI"]
-        print(f"| {name} | {milliseconds:.3f} | {ratios[0]:.2f} | {ratios[1]:.3f} |")
+        httpx, langchain, llama = (
+            milliseconds / figures[peer] for peer in ("httpx", "ChatOpenAI", "LlamaIndex OpenAI")
+        )
+        print(f"| {name} | {milliseconds:.3f} | {httpx:.2f} | {langchain:.3f} | {llama:.3f} |")
 
 
 def aims(figures: list[tuple[str, float, float]]) -> None:
@@ -301,14 +401,22 @@ def main() -> None:
     print("\n| own code, without HTTP | CPU ms |\n|---|---|")
     for name, milliseconds in own.items():
         print(f"| {name} | {milliseconds:.3f} |")
-    print("\n| import | CPU s | MB | x langchain_core's chat models |\n|---|---|---|---|")
+    print("\n| import | CPU s | MB | x langchain_core's chat models | x llama_index.core.llms |\n|---|---|---|---|---|")
     for name, (cpu, megabytes) in imported.items():
-        print(f"| {name} | {cpu:.2f} | {megabytes:.0f} | {cpu / imported[CORE_OF_LANGCHAIN][0]:.2f} |")
+        langchain, llama = (cpu / imported[core][0] for core in (CORE_OF_LANGCHAIN, CORE_OF_LLAMA_INDEX))
+        print(f"| {name} | {cpu:.2f} | {megabytes:.0f} | {langchain:.2f} | {llama:.2f} |")
     aims(
         [
             ("ChatPortkey beside ChatOpenAI: one call", 0.4, one["ChatPortkey"] / one["ChatOpenAI"]),
             ("ChatPortkey beside ChatOpenAI: 64 in flight", 0.1, many["ChatPortkey"] / many["ChatOpenAI"]),
             ("ChatPortkey beside ChatOpenAI: streaming", 0.75, streamed["ChatPortkey"] / streamed["ChatOpenAI"]),
+            ("PortkeyLLM beside LlamaIndex OpenAI: one call", 0.4, one["PortkeyLLM"] / one["LlamaIndex OpenAI"]),
+            ("PortkeyLLM beside LlamaIndex OpenAI: 64 in flight", 0.1, many["PortkeyLLM"] / many["LlamaIndex OpenAI"]),
+            (
+                "PortkeyLLM beside LlamaIndex OpenAI: streaming",
+                0.75,
+                streamed["PortkeyLLM"] / streamed["LlamaIndex OpenAI"],
+            ),
             ("own code: milliseconds a call", 0.15, own["a call"]),
             (
                 "import beside langchain_core's chat models",

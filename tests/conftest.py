@@ -8,6 +8,8 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from portkey_router.sandbox import PortkeyDouble
+
 pytest_plugins = ["portkey_router.sandbox.fixtures"]
 
 # Where downloads are kept; a setting of the tests' own services, read by programs that tests start.
@@ -21,3 +23,16 @@ def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         if (name.startswith(("PORTKEY_", "MASTER_PORTKEY_")) or name == "PREFERRED_LLM_PROVIDER") and name not in KEPT:
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def portkey(portkey_sandbox: PortkeyDouble, monkeypatch: pytest.MonkeyPatch) -> PortkeyDouble:
+    """A double of hosted Portkey that the environment points to, with two virtual keys and a slug."""
+    portkey_sandbox.add_virtual_key("vk-openai", provider="openai")
+    portkey_sandbox.add_virtual_key("vk-anthropic", provider="anthropic")
+    portkey_sandbox.add_provider("openai-prod", provider="openai")
+    monkeypatch.setenv("PORTKEY_API_KEY", portkey_sandbox.api_key)
+    monkeypatch.setenv("PORTKEY_GATEWAY_URL", portkey_sandbox.url)
+    monkeypatch.setenv("PORTKEY_VIRTUAL_KEY_OPENAI", "vk-openai")
+    monkeypatch.setenv("PORTKEY_VIRTUAL_KEY_ANTHROPIC", "vk-anthropic")
+    return portkey_sandbox
