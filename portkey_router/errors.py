@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from portkey_router.messages import AttemptRecord, Completion, Usage
+    from portkey_router.messages import AttemptRecord, Completion, PartialEmbeddings, Usage
 
 __all__ = [
     "AdminError",
@@ -79,10 +79,11 @@ class PortkeyError(Exception):
     """The root: `except PortkeyError` catches everything this project raises on purpose.
 
     `attempts` lists what was tried before the error (`AttemptRecord`s, in order); it is empty for errors raised
-    before any network call.
+    before any network call. `embedded` is what other batches of the same `embed` call had finished by then.
     """
 
     attempts: Sequence[AttemptRecord] = ()
+    embedded: PartialEmbeddings | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

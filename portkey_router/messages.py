@@ -1,4 +1,4 @@
-"""What travels through the core: requests, chunks, completions, usage.
+"""What travels through the core: requests, chunks, completions, embeddings, usage.
 
 Messages keep the OpenAI chat shape (`{"role": "user", "content": "Hello"}`), the field's common tongue and the
 gateway's own. Adapters convert once, at the door; the core reads a message only where it must.
@@ -7,8 +7,8 @@ gateway's own. Adapters convert once, at the door; the core reads a message only
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal  # noqa: TC003  (get_type_hints of the classes here needs it)
+from dataclasses import dataclass, field, replace
+from decimal import Context, Decimal, localcontext
 from typing import Any, Literal, Required, TypedDict
 
 __all__ = [
@@ -19,13 +19,19 @@ __all__ = [
     "Chunk",
     "Completion",
     "Cost",
+    "Embeddings",
     "FunctionCall",
+    "Operation",
+    "PartialEmbeddings",
     "Request",
     "Route",
     "ToolCall",
     "ToolCallDelta",
     "Usage",
+    "total_cost",
 ]
+
+Operation = Literal["chat", "embeddings"]
 
 
 class FunctionCall(TypedDict):
@@ -79,7 +85,8 @@ class CallOptions:
 class Request:
     """One chat completion to be made: `messages` and every other OpenAI body field in `body`.
 
-    `body` holds neither `model`, `messages` nor `stream`; fields the core does not know pass through unread.
+    `body` holds neither `model`, `messages` nor `stream`; fields the core does not know pass through unread. Where the
+    `operation` is `embeddings` there are no messages, and `body` has the `input`.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -87,6 +94,7 @@ class Request:
     body: Mapping[str, Any] = field(default_factory=dict)
     stream: bool = False
     options: CallOptions = field(default_factory=CallOptions)
+    operation: Operation = "chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,3 +278,66 @@ class Completion:
 
     def __str__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """The vectors of texts, in the order of the texts: one list of floats each, all of one length.
+
+    The texts may have gone out in several batches: `usage` is what these used together, None where one of them did not
+    state it; `routes` and `costs` have an entry for each batch, in the order of the texts. No texts, no batches.
+    """
+
+    vectors: tuple[list[float], ...] = field(repr=False)
+    model: str
+    routes: tuple[Route, ...] = ()
+    usage: Usage | None = None
+    costs: tuple[Cost | None, ...] = ()
+
+    @property
+    def dimensions(self) -> int:
+        """The length of each vector; 0 where there are none."""
+        return len(self.vectors[0]) if self.vectors else 0
+
+    @property
+    def attempts(self) -> tuple[AttemptRecord, ...]:
+        """Every attempt of every batch."""
+        return tuple(attempt for route in self.routes for attempt in route.attempts)
+
+    @property
+    def cost(self) -> Cost | None:
+        """What all batches cost together; None where the cost of one is not known.
+
+        Its source, provider, model and rates are those of the batch that cost most; each batch's own are in `costs`.
+        """
+        return total_cost(self.costs)
+
+
+@dataclass(frozen=True, slots=True)
+class PartialEmbeddings:
+    """What the finished batches gave where another one failed, so that nothing paid for is lost.
+
+    `vectors` by the position of their text; `usage`, `routes` and `costs` as in `Embeddings`.
+    """
+
+    vectors: Mapping[int, list[float]] = field(repr=False)
+    routes: tuple[Route, ...] = ()
+    usage: Usage | None = None
+    costs: tuple[Cost | None, ...] = ()
+
+    @property
+    def cost(self) -> Cost | None:
+        """What the finished batches cost together; None where the cost of one is not known."""
+        return total_cost(self.costs)
+
+
+def total_cost(costs: Sequence[Cost | None]) -> Cost | None:
+    """The sum of costs, as a cost like the largest of them; None where one is None, or there are none."""
+    known = [cost for cost in costs if cost is not None]
+    if not known or len(known) < len(costs):
+        return None
+    most = max(known, key=lambda cost: cost.amount)
+    guessed = any(cost.guessed for cost in known)
+    with localcontext(Context(prec=60)):  # the caller's own context may round
+        amount = sum((cost.amount for cost in known), Decimal(0))
+    return replace(most, amount=amount, guessed=guessed)

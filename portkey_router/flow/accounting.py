@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from portkey_router.messages import Request
+    from portkey_router.messages import Embeddings, Request
     from portkey_router.planner import Attempt, Plan
     from portkey_router.pricing import PriceBook
     from portkey_router.targets import Target
@@ -54,7 +54,9 @@ def completion(trip: Trip, body: Mapping[str, Any] | None, route: Route, model: 
     )
 
 
-def priced(answer: Completion, trip: Trip, prices: PriceBook | None, at: datetime, asked: str | None) -> Completion:
+def priced(
+    answer: Completion | Embeddings, trip: Trip, prices: PriceBook | None, at: datetime, asked: str | None
+) -> Completion | Embeddings:
     """The answer with what it cost, by the target that gave it; `asked` is the model that the request names."""
     if prices is None:
         return answer
@@ -66,7 +68,9 @@ def priced(answer: Completion, trip: Trip, prices: PriceBook | None, at: datetim
         asked=(leaf.model if leaf else attempt.model) or asked,
         at=at,
     )
-    return answer if cost is None else replace(answer, cost=cost)
+    if cost is None:
+        return answer
+    return replace(answer, cost=cost) if isinstance(answer, Completion) else replace(answer, costs=(cost,))
 
 
 def _leaf(trip: Trip) -> Target | None:

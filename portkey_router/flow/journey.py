@@ -18,7 +18,8 @@ from portkey_router.errors import (
     PortkeyError,
     StreamInterruptedError,
 )
-from portkey_router.flow.accounting import Trip, all_failed, completion, interrupted, priced, record, route_of
+from portkey_router.flow.accounting import Trip, all_failed, interrupted, priced, record, route_of
+from portkey_router.flow.answers import answer_of, decode
 from portkey_router.flow.steps import Abort, Open, Read, ReadAll, Send, Show, Wait
 from portkey_router.flow.verdict import Verdict, backoff, judge
 from portkey_router.wire.body import encode_body
@@ -68,7 +69,8 @@ class Surroundings:
     """What a journey is handed of the world: where the gateway is, and the clock and the chance to use.
 
     `clock` is `time.monotonic`'s, `now` the time of day, `chance` gives uniform numbers in [0, 1). `headers` are those
-    of every attempt. `prices` says what answers cost; without them no cost is known.
+    of every attempt. `prices` says what answers cost; without them no cost is known. `until` ends a call that this
+    journey is only a part of (a batch of many); without it `deadlines.total` counts from the journey's beginning.
     """
 
     url: str
@@ -78,15 +80,16 @@ class Surroundings:
     chance: Callable[[], float]
     prices: PriceBook | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    until: Expiry | None = None
 
 
 def journey(request: Request, plan: Plan, around: Surroundings) -> Generator[Step, Any, None]:
     """Make the attempts of a plan until one answers.
 
-    Shows chunks (of a stream) and, last of all, the whole `Completion`. Raises the error of the only target tried,
-    or `AllTargetsFailedError`; `StreamInterruptedError` once part of a failed answer has been shown.
+    Shows chunks (of a stream) and, last of all, the whole `Completion` or `Embeddings`. Raises the error of the only
+    target tried, or `AllTargetsFailedError`; `StreamInterruptedError` once part of a failed answer has been shown.
     """
-    total = Expiry(around.clock() + around.deadlines.total, "total", around.deadlines.total)
+    total = around.until or Expiry(around.clock() + around.deadlines.total, "total", around.deadlines.total)
     records: list[AttemptRecord] = []
     errors: list[PortkeyError] = []
     position = 0
@@ -100,7 +103,7 @@ def journey(request: Request, plan: Plan, around: Surroundings) -> Generator[Ste
                 body = yield from _attempt(request, trip, around, total)
                 records.append(record(trip, None, around.clock() - now))
                 route = route_of(trip, plan, records)
-                answer = completion(trip, body, route, attempt.model or request.model)
+                answer = answer_of(request, trip, body, route, attempt.model or request.model)
                 yield Show(priced(answer, trip, around.prices, around.now(), request.model))
             except PortkeyError as error:
                 records.append(record(trip, error, around.clock() - now))
@@ -154,7 +157,7 @@ def _attempt(
         return (yield from _streamed(trip, around, total))
     reply: HttpReply = yield Send(trip.call)
     trip.status, trip.headers = reply.status, reply.headers
-    return decode_reply(reply, secrets=trip.secrets)
+    return decode(reply, request, trip)
 
 
 def _streamed(trip: Trip, around: Surroundings, total: Expiry) -> Generator[Step, Any, dict[str, Any] | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from portkey_router.messages import Cost
+from portkey_router.messages import Cost, Embeddings
 from portkey_router.pricing.card import Card, card_of, charge
 from portkey_router.pricing.genai import genai_card
 from portkey_router.pricing.portkey_file import portkey_card
@@ -106,16 +106,20 @@ class PriceBook:
 
     def price_completion(
         self,
-        completion: Completion,
+        completion: Completion | Embeddings,
         *,
         stated: str | None = None,
         answered_by: str | None = None,
         asked: str | None = None,
         at: datetime | None = None,
     ) -> Cost | None:
-        """What an answer cost, for `priced_as` of the same arguments. From the gateway's cache it cost nothing."""
+        """What an answer cost, for `priced_as` of the same arguments. From the gateway's cache it cost nothing.
+
+        Embeddings are those of one batch.
+        """
         whose = priced_as(stated, answered_by, completion.model, asked)
-        if completion.route.cache_status in _CACHE_HITS:
+        route = completion.routes[0] if isinstance(completion, Embeddings) else completion.route
+        if route.cache_status in _CACHE_HITS:
             return Cost(Decimal(0), "cache", whose.provider, whose.model, guessed=whose.guessed)
         usage = completion.usage
         return None if usage is None else self._cost(usage, whose, usage.service_tier, at)
