@@ -300,7 +300,7 @@ class PortkeyRouter:
         for name in _ROUTE_OPTIONS:
             body.pop(name, None)
         fields = {name: value for name, value in {**body, **(extra_body or {})}.items() if value is not None}
-        if taken := fields.keys() & {"model", "messages", "stream"}:
+        if taken := fields.keys() & _ARGUMENTS[operation]:
             msg = f"extra_body holds {', '.join(sorted(taken))}; these are arguments of the call itself."
             raise ConfigurationError(msg)
         model = model or self.model
@@ -413,6 +413,10 @@ class PortkeyRouter:
 
 
 _PLANS_KEPT = 64  # for each model that calls have named
+_ARGUMENTS = {  # of a call itself, and so no fields of its body
+    "chat": frozenset({"model", "messages", "stream"}),
+    "embeddings": frozenset({"model", "messages", "stream", "input"}),
+}
 _ROUTE_OPTIONS = ("strategy", "config", "run_on", "virtual_key")
 
 
