@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field
 
-from portkey_router.fields import EmbeddingFields, without_keys
+from llama_index_portkey.fields import LlamaIndexFields
+from portkey_router.fields import EmbeddingFields
 from portkey_router.spaces import bare_model
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["PortkeyEmbedding"]
 
 
-class PortkeyEmbedding(EmbeddingFields, BaseEmbedding):
+class PortkeyEmbedding(LlamaIndexFields, EmbeddingFields, BaseEmbedding):
     """An embedding model on the Portkey AI gateway.
 
     Args:
@@ -49,26 +50,6 @@ class PortkeyEmbedding(EmbeddingFields, BaseEmbedding):
     """The model; of a strategy, the one its targets share."""
     embed_batch_size: int = Field(default=100, gt=0, le=2048)
     num_workers: int | None = Field(default=8, ge=1)
-    api_key: SecretStr | str | None = Field(
-        default=None, exclude=True, repr=False, validation_alias=AliasChoices("api_key", "portkey_api_key")
-    )
-    """Portkey's key, by default `PORTKEY_API_KEY`; the Authorization bearer where `default_headers` hold Portkey's."""
-    api_base: str | None = Field(default=None, validation_alias=AliasChoices("api_base", "base_url"))
-    """The gateway, by default `PORTKEY_GATEWAY_URL`, else Portkey's own."""
-    timeout: float | None = None
-    """Seconds for a whole call with all its attempts; 600 by default."""
-    additional_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Further fields of the request's body."""
-    _body_field: ClassVar[str] = "additional_kwargs"
-
-    model_config = ConfigDict(
-        populate_by_name=True, arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True, defer_build=True
-    )
-
-    @field_validator("api_key", mode="after")
-    @classmethod
-    def _hide_key(cls, value: SecretStr | str | None) -> SecretStr | None:
-        return SecretStr(value) if isinstance(value, str) else value
 
     if not TYPE_CHECKING:  # type checkers read the signature off the fields
 
@@ -83,8 +64,8 @@ class PortkeyEmbedding(EmbeddingFields, BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
-        """The name by which LlamaIndex writes the class down."""
-        return "PortkeyEmbedding"
+        """The name under which LlamaIndex writes it down."""
+        return "portkey_embedding"
 
     def embed(self, texts: list[str], **options: Any) -> Embeddings:
         """The vectors of texts, with usage, cost and route. `options` are `PortkeyRouter.embed`'s."""
@@ -117,16 +98,4 @@ class PortkeyEmbedding(EmbeddingFields, BaseEmbedding):
         return self._embedding_options(self.model_name or None, options)
 
     def _router_arguments(self) -> dict[str, Any]:
-        return {
-            **super()._router_arguments(),
-            "model": self.model_name or None,
-            "api_key": self.api_key,
-            "base_url": self.api_base,
-            "timeout": self.timeout,
-        }
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle keeps no keys; the restored model takes them from the environment."""
-        self._router = None  # it does not pickle, and is made anew where it is needed
-        state = super().__getstate__()
-        return {**state, "__dict__": without_keys(state["__dict__"])}
+        return {**super()._router_arguments(), "model": self.model_name or None}

@@ -160,7 +160,7 @@ def test_written_down_and_restored(portkey: PortkeyDouble, caplog: pytest.LogCap
         assert [each.api_key for each in restored[:3]] == [None, None, None]
         assert isinstance(restored[3].api_key, SecretStr)
         assert portkey.api_key not in json.dumps(written) + repr(model) + repr(model.to_payload())
-        assert written["class_name"] == "PortkeyEmbedding"
+        assert written["class_name"] == "portkey_embedding"
     assert "unpickleable" not in caplog.text
 
 
