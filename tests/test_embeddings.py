@@ -202,15 +202,11 @@ def test_dimensions_that_the_gateway_drops_are_noticed(portkey_gateway: Gateway,
 
 
 @pytest.fixture
-def portkey(portkey_sandbox: PortkeyDouble, monkeypatch: pytest.MonkeyPatch) -> PortkeyDouble:
-    """A double of hosted Portkey that the environment points to."""
-    portkey_sandbox.add_virtual_key("vk-azure", provider="azure-openai")
-    portkey_sandbox.add_provider("openai-prod", provider="openai")
-    monkeypatch.setenv("PORTKEY_API_KEY", portkey_sandbox.api_key)
-    monkeypatch.setenv("PORTKEY_GATEWAY_URL", portkey_sandbox.url)
-    monkeypatch.setenv("PORTKEY_VIRTUAL_KEY_OPENAI", "vk-openai")
+def portkey(portkey: PortkeyDouble, monkeypatch: pytest.MonkeyPatch) -> PortkeyDouble:
+    """The double that the environment points to, with a key for Azure, too."""
+    portkey.add_virtual_key("vk-azure", provider="azure-openai")
     monkeypatch.setenv("PORTKEY_VIRTUAL_KEY_AZURE", "vk-azure")
-    return portkey_sandbox
+    return portkey
 
 
 @each_way

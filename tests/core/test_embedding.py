@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -167,8 +168,8 @@ def test_an_error_keeps_what_was_paid_for(verb: str) -> None:
     assert kept.cost is not None
     restored = pickle.loads(pickle.dumps(error))  # noqa: S301  (our own)
     assert restored.embedded == kept
-    port = asked._sync_port if verb == "embed" else asked._async_port
-    assert len(port.calls) == 2  # type: ignore[attr-defined]  # the fakes'
+    port: Any = asked._sync_port if verb == "embed" else asked._async_port
+    assert len(port.calls) == 2
 
 
 def test_an_error_of_the_first_batch_has_nothing_to_keep() -> None:
@@ -372,12 +373,12 @@ def test_costs_by_the_target_that_answered() -> None:
     target = Target("acme-embed", provider="acme", api_key="k")
     (cost,) = router(reply(ONE, tokens=3, model=""), prices=prices).embed(["a"], strategy=target).costs
     assert cost is not None
-    assert (cost.amount, cost.model, cost.source) == (3, "acme-embed", "user")
+    assert (cost.amount, cost.model, cost.source) == (Decimal(3), "acme-embed", "user")
     unknown = Target("unheard-of", provider="acme", api_key="k")
     assert router(reply(ONE, model="unheard-of"), prices=prices).embed(["a"], strategy=unknown).cost is None
     hit = router(reply(ONE, headers={"x-portkey-cache-status": "HIT"}), prices=prices).embed(["a"]).cost
     assert hit is not None
-    assert (hit.amount, hit.source) == (0, "cache")
+    assert (hit.amount, hit.source) == (Decimal(0), "cache")
 
 
 def test_usage_that_is_not_stated() -> None:

@@ -96,7 +96,7 @@ async def test_documents_and_queries(portkey: PortkeyDouble) -> None:
         dimensions=4,
         query_body={"input_type": "search_query"},
         document_body={"input_type": "search_document"},
-        user="u",
+        user="u",  # type: ignore[call-arg]  # a field of the body
     )
     query = await asyncio.to_thread(model.embed_query, "a")
     assert await model.aembed_query("a") == query
@@ -150,12 +150,13 @@ def test_what_is_wrong_is_told_at_construction(portkey: PortkeyDouble) -> None:
     with pytest.raises(ConfigurationError, match="mixed vector spaces"):
         PortkeyEmbeddings(strategy=Fallback(MODEL, Target(MODEL, override_params={"dimensions": 8})))
     with pytest.raises(ValidationError, match="did you mean 'virtual_key'"):
-        PortkeyEmbeddings(model=MODEL, virtual_keyy="x")
+        PortkeyEmbeddings(model=MODEL, virtual_keyy="x")  # type: ignore[call-arg]  # what is refused
     with pytest.raises(ValidationError, match="http_client: for OpenAI's own client"):
-        PortkeyEmbeddings(model=MODEL, http_client=None)
+        PortkeyEmbeddings(model=MODEL, http_client=None)  # type: ignore[call-arg]  # what is refused
     with pytest.raises(ValidationError, match="texts are sent whole"):
         PortkeyEmbeddings(model=MODEL, check_embedding_ctx_length=True)
-    for wrong in ({"dimensions": 0}, {"chunk_size": 0}, {"max_concurrency": 0}, {"encoding_format": "int8"}):
+    wrongs: tuple[dict[str, Any], ...] = ({"dimensions": 0}, {"chunk_size": 0}, {"max_concurrency": 0})
+    for wrong in (*wrongs, {"encoding_format": "int8"}):
         with pytest.raises(ValidationError):
             PortkeyEmbeddings(model=MODEL, **wrong)
     assert portkey.requests == ()

@@ -81,7 +81,7 @@ def test_queries_and_documents_may_have_fields_of_their_own(portkey: PortkeyDoub
         query_body={"input_type": "q"},
         document_body={"input_type": "d"},
         additional_kwargs={"user": "u"},
-        truncate="END",
+        truncate="END",  # type: ignore[call-arg]  # a field of the body
     )
     model.get_query_embedding("a")
     model.get_text_embedding("a")
@@ -103,7 +103,7 @@ def test_an_index_over_settings(portkey: PortkeyDouble, monkeypatch: pytest.Monk
 def test_openai_likes_arguments(portkey: PortkeyDouble) -> None:
     """`api_base`, `default_headers`, `model_name`, `timeout`, `max_retries`: as in OpenAILikeEmbedding."""
     model = PortkeyEmbedding(
-        model_name=MODEL,
+        model_name=MODEL,  # type: ignore[call-arg]  # type checkers know the first of the two names
         api_base=portkey.url,
         api_key="X",
         default_headers=createHeaders(api_key=portkey.api_key, virtual_key="vk-openai"),
@@ -120,10 +120,10 @@ def test_callbacks_and_rate_limiter(portkey: PortkeyDouble) -> None:
     acquired: list[int] = []
 
     class Limiter(BaseRateLimiter):
-        def acquire(self) -> None:
+        def acquire(self, num_tokens: int = 0) -> None:
             acquired.append(1)
 
-        async def async_acquire(self) -> None:
+        async def async_acquire(self, num_tokens: int = 0) -> None:
             acquired.append(1)
 
     handler = LlamaDebugHandler(print_trace_on_end=False)
@@ -173,8 +173,9 @@ def test_what_is_wrong_is_told_at_construction(portkey: PortkeyDouble) -> None:
     with pytest.raises(ConfigurationError, match="mixed vector spaces"):
         PortkeyEmbedding(strategy=Fallback(MODEL, "text-embedding-3-large"))
     with pytest.raises(ValidationError, match="did you mean 'virtual_key'"):
-        PortkeyEmbedding(model=MODEL, virtual_keyy="x")
-    for wrong in ({"dimensions": 0}, {"embed_batch_size": 0}, {"num_workers": 0}):
+        PortkeyEmbedding(model=MODEL, virtual_keyy="x")  # type: ignore[call-arg]  # what is refused
+    wrongs: tuple[dict[str, Any], ...] = ({"dimensions": 0}, {"embed_batch_size": 0}, {"num_workers": 0})
+    for wrong in wrongs:
         with pytest.raises(ValidationError):
             PortkeyEmbedding(model=MODEL, **wrong)
     assert portkey.requests == ()
