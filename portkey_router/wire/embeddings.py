@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import json
 import math
-import sys
+import struct
 from array import array
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from portkey_router.wire.http import HttpReply
 
 __all__ = ["check_dimensions", "check_texts", "decode_embeddings"]
-
-_FLOAT = 4  # bytes of one number in base64: OpenAI packs vectors as little-endian 32-bit floats
 
 
 def check_texts(texts: Any) -> list[str]:
@@ -101,20 +99,16 @@ def _vector(item: Mapping[str, Any]) -> list[float]:
     """One vector; empty where it is none."""
     given = item.get("embedding")
     try:
-        numbers = _unpacked(given) if isinstance(given, str) else array("d", given or ())
-    except (TypeError, ValueError, OverflowError):  # binascii's error is a ValueError
+        numbers = _unpacked(given) if isinstance(given, str) else array("d", given or ()).tolist()
+    except (TypeError, ValueError, OverflowError, struct.error):  # binascii's error is a ValueError
         return []
-    return numbers.tolist() if math.isfinite(sum(numbers)) else []
+    return numbers if math.isfinite(sum(numbers)) else []
 
 
-def _unpacked(text: str) -> array[float]:
-    numbers = array("f")
-    if numbers.itemsize != _FLOAT:  # C leaves the size of a float open
-        raise NotImplementedError("base64 embeddings need 32-bit floats; pass encoding_format='float'.")
-    numbers.frombytes(binascii.a2b_base64(text, strict_mode=True))
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers
+def _unpacked(text: str) -> list[float]:
+    """OpenAI packs a vector as little-endian 32-bit floats."""
+    packed = binascii.a2b_base64(text, strict_mode=True)
+    return list(struct.unpack(f"<{len(packed) // 4}f", packed))
 
 
 def _not_as_asked(what: str) -> UpstreamUnavailableError:

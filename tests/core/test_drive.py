@@ -82,7 +82,7 @@ def test_both_drivers_show_the_same(
     script = replies()
     shown, error = run(TWO, script, stream=isinstance(script[-1], Stream))
     assert error is None
-    assert [item.content if isinstance(item, Chunk) else item.text for item in shown] == texts
+    assert [item.content if isinstance(item, Chunk) else str(item) for item in shown] == texts
     assert all(reply.aborted == 1 for reply in script if isinstance(reply, Stream))
 
 
