@@ -95,7 +95,7 @@ def test_citable_blocks_are_what_they_hold() -> None:
         title="t", source="s", content=[TextBlock(text="fact"), ImageBlock(url="https://a.example/b.png")]
     )
     assert [part["type"] for part in parts(cited)] == ["text", "image_url"]
-    quoted = CitationBlock(cited_content="fact", source="s", title="t", additional_location_info={})
+    quoted = CitationBlock(cited_content=TextBlock(text="fact"), source="s", title="t", additional_location_info={})
     assert parts(quoted) == "fact"
 
 
@@ -159,7 +159,7 @@ def test_a_conversation_with_tools() -> None:
             TextBlock(text="let me see"),
             ToolCallBlock(tool_call_id="1", tool_name="f", tool_kwargs={"a": "ü"}),
             ToolCallBlock(tool_call_id="2", tool_name="g", tool_kwargs='{"b": 1}'),
-            CitationBlock(cited_content="fact", source="s", title="t", additional_location_info={}),
+            CitationBlock(cited_content=TextBlock(text="fact"), source="s", title="t", additional_location_info={}),
         ],
         additional_kwargs={"tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]},
     )
@@ -255,6 +255,7 @@ def test_usage_has_one_meaning() -> None:
         },
     }
     unknown = to_response(Completion((choice,), "m", Route("t", "a")))
+    assert unknown.raw is not None
     assert "usage" not in unknown.raw
     assert "prompt_tokens" not in unknown.additional_kwargs
 
