@@ -129,7 +129,14 @@ class TransportError(PortkeyError):
 
 
 class ConnectFailedError(TransportError):
-    """No connection could be made, or it broke before the reply's headers (or, unstreamed, before its end)."""
+    """No connection could be made, or it broke before the reply was complete.
+
+    `sent` says whether the request may have been read: False where there never was a connection.
+    """
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class DeadlineExceededError(TransportError):
@@ -162,6 +169,7 @@ class UpstreamError(PortkeyError):
     `status` is the HTTP status, `code` the provider's own code, `body` the parsed error body (keys removed),
     `request_id` the provider's or gateway's id of the request, `retry_after` seconds (None: not stated),
     `retryable` whether the same request may succeed if sent again, `provider` who said it, where known.
+    `by_gateway`: the gateway (or a proxy before it) failed itself, no target did.
     """
 
     def __init__(
@@ -175,6 +183,7 @@ class UpstreamError(PortkeyError):
         retry_after: float | None = None,
         retryable: bool = False,
         provider: str | None = None,
+        by_gateway: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -184,6 +193,7 @@ class UpstreamError(PortkeyError):
         self.retry_after = retry_after
         self.retryable = retryable
         self.provider = provider
+        self.by_gateway = by_gateway
 
 
 class AuthenticationError(UpstreamError):
@@ -195,7 +205,13 @@ class InvalidRequestError(UpstreamError):
 
 
 class ContextLengthError(InvalidRequestError):
-    """The prompt (plus `max_tokens`) does not fit the model's context window."""
+    """The prompt (plus `max_tokens`) does not fit the model's context window.
+
+    `limit` is the window and `needed` what the request takes, in tokens, as far as the provider stated them.
+    """
+
+    limit: int | None = None
+    needed: int | None = None
 
 
 class ContentFilterError(InvalidRequestError):

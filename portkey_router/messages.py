@@ -171,6 +171,9 @@ class Chunk:
     """One piece of a streamed answer, for choice `index`.
 
     `content` and `reasoning` are text to append; `extra` holds fields of the delta the core does not know.
+
+    `reset` is the marker of `on_stream_break="restart"`: the stream broke, all that was shown of the answer is void,
+    and a whole new answer begins with the next chunk. Such a chunk holds nothing else.
     """
 
     content: str = ""
@@ -185,11 +188,29 @@ class Chunk:
     model: str | None = None
     id: str | None = None
     extra: Mapping[str, Any] | None = None
+    reset: bool = False
 
     @property
     def visible(self) -> bool:
         """Whether a caller who is given this piece has been shown part of the answer."""
-        return bool(self.content or self.reasoning or self.tool_calls or self.refusal)
+        said = self.content or self.reasoning or self.tool_calls or self.refusal
+        return bool(said or (self.extra and says_something(self.extra)))
+
+
+def says_something(extra: Mapping[str, Any]) -> bool:
+    """Whether fields of a delta that the core does not know hold part of the answer: Claude's thinking, audio, images.
+
+    Empty ones are how providers fill a delta; a block's type, index and id announce it.
+    """
+    return any(_is_said(name, value) for name, value in extra.items())
+
+
+def _is_said(name: str, value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return says_something(value)
+    if isinstance(value, list):
+        return any(_is_said("", part) for part in value)
+    return bool(value) and name not in {"type", "index", "id"} and value is not True
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +218,9 @@ class AttemptRecord:
     """What became of one attempt. `target` is the target's label (never a key), `seconds` its duration.
 
     `outcome` is `ok`, or the name of the error's class; `status` the HTTP status where there was one; `error` the
-    error's message, keys removed.
+    error's message, keys removed. `billed`: whether the provider may have charged for it (`no` where the request never
+    reached it, or it answered with an error status; `maybe` where it broke off, or nothing is known); `usage` are the
+    tokens where it stated them. `gateway` is the `host:port` that was asked, where there are several gateways.
     """
 
     target: str
@@ -206,6 +229,9 @@ class AttemptRecord:
     seconds: float
     status: int | None = None
     error: str | None = None
+    billed: Literal["no", "maybe", "yes"] = "no"
+    usage: Usage | None = None
+    gateway: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
+from os import urandom
 from typing import TYPE_CHECKING, Any, Self, cast
-from uuid import uuid4
 
 from portkey_router.drive import adrive, drive
 from portkey_router.embedding import EmbeddingCall, aembed_all, embed_all, embedding_call
 from portkey_router.errors import ConfigurationError
+from portkey_router.events import EventHub
 from portkey_router.flow.journey import Deadlines, Surroundings, journey
+from portkey_router.flow.policy import POLICY_OPTIONS, Policy
+from portkey_router.health import Health
 from portkey_router.messages import CallOptions, Chunk, Completion, Request
 from portkey_router.planner import Plan, RunOn, is_saved, plan_config, plan_headers, plan_strategy
 from portkey_router.spaces import check_one_space
@@ -113,6 +117,9 @@ class PortkeyRouter:
         deadlines: Deadlines | None = None,
         options: CallOptions | None = None,
         prices: PriceBook | None = None,
+        policy: Policy | None = None,
+        health: Health | None = None,
+        hub: EventHub | None = None,
     ) -> None:
         _check_route(strategy, config, run_on)
         _check_limits(max_retries, deadlines.total if deadlines else None)
@@ -127,6 +134,9 @@ class PortkeyRouter:
         self.deadlines = deadlines or Deadlines()
         self.options = options or CallOptions()
         self.prices = prices
+        self.policy = policy or Policy()
+        self.health = health or Health(threading.Lock())
+        self.hub = hub or EventHub()
         self._sync_port, self._async_port = ports
         self._base_headers = base_headers(settings)
         self._plans: dict[tuple[str | None, int | None], Plan] = {}
@@ -272,9 +282,10 @@ class PortkeyRouter:
 
         `timeout` (seconds) bounds the whole call with all its attempts; `max_retries` counts further tries for each
         target. `tags` are the call's dimensions for events and budgets, and are not sent. `strategy`, `config`,
-        `run_on` and `virtual_key` choose the route of this one call; anything else is a field of the body
-        (`temperature=0`), `extra_body` for names that are arguments here. Embeddings have no messages, and the `input`
-        as a field of the body.
+        `run_on` and `virtual_key` choose the route of this one call, `wire_stream`, `on_stream_break`,
+        `on_content_filter` and `retry_after_max` how it fails over (see `build_router`); anything else is a field of
+        the body (`temperature=0`), `extra_body` for names that are arguments here. Embeddings have no messages, and
+        the `input` as a field of the body.
         """
         if operation == "chat":
             check_messages(messages)
@@ -297,7 +308,7 @@ class PortkeyRouter:
         if tags:
             changes["tags"] = {**own.tags, **tags}
         options = replace(own, **changes) if changes else own
-        for name in _ROUTE_OPTIONS:
+        for name in (*_ROUTE_OPTIONS, *POLICY_OPTIONS):
             body.pop(name, None)
         fields = {name: value for name, value in {**body, **(extra_body or {})}.items() if value is not None}
         if taken := fields.keys() & _ARGUMENTS[operation]:
@@ -371,16 +382,30 @@ class PortkeyRouter:
         options = request.options
         _check_limits(options.max_retries, options.timeout)
         plan = self._plan(request.model, options.max_retries, route_options(arguments))
-        return journey(request, plan, self._surroundings(options, "/chat/completions"))
+        return journey(request, plan, self._surroundings(options, arguments, "/chat/completions"))
 
-    def _surroundings(self, options: CallOptions, path: str) -> Surroundings:
+    def _surroundings(self, options: CallOptions, arguments: Mapping[str, Any], path: str) -> Surroundings:
         headers = {**self._base_headers, **call_headers(options)}
-        headers.setdefault("x-portkey-trace-id", uuid4().hex)
+        headers.setdefault("x-portkey-trace-id", urandom(16).hex())
         deadlines = self.deadlines
         if options.timeout is not None:
             deadlines = replace(deadlines, total=options.timeout)
-        url = self.settings.base_url + path
-        return Surroundings(url, headers, deadlines, clock=time.monotonic, chance=random.random, prices=self.prices)
+        url, *more_urls = (url + path for url in (self.settings.base_url, *self.settings.more_urls))
+        chosen = {name: arguments[name] for name in POLICY_OPTIONS if arguments.get(name) is not None}
+        hub = self.hub
+        return Surroundings(
+            url,
+            headers,
+            deadlines,
+            clock=time.monotonic,
+            chance=random.random,
+            prices=self.prices,
+            more_urls=tuple(more_urls),
+            policy=replace(self.policy, **chosen) if chosen else self.policy,
+            health=self.health,
+            hub=hub,
+            call_id=urandom(16).hex() if hub.listening else "",
+        )
 
     def _embedding(
         self,
@@ -405,7 +430,7 @@ class PortkeyRouter:
                 dimensions=request.body.get("dimensions"),
                 **route,
             ),
-            around=self._surroundings(options, "/embeddings"),
+            around=self._surroundings(options, arguments, "/embeddings"),
             encoding_format=encoding_format,
             batch_size=batch_size,
             batch_tokens=batch_tokens,

@@ -9,13 +9,12 @@ from portkey_router.messages import Embeddings
 from portkey_router.targets import leaves
 from portkey_router.wire.embeddings import decode_embeddings
 from portkey_router.wire.replies import decode_reply
-from portkey_router.wire.usage import usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from portkey_router.flow.accounting import Trip
-    from portkey_router.messages import Completion, Request, Route
+    from portkey_router.messages import Completion, Request, Route, Usage
     from portkey_router.wire.http import HttpReply
 
 __all__ = ["answer_of", "decode"]
@@ -32,15 +31,21 @@ def decode(reply: HttpReply, request: Request, trip: Trip) -> dict[str, Any]:
 
 
 def answer_of(
-    request: Request, trip: Trip, body: Mapping[str, Any] | None, route: Route, model: str | None
+    request: Request,
+    trip: Trip,
+    body: Mapping[str, Any] | None,
+    route: Route,
+    *,
+    model: str | None,
+    usage: Usage | None,
 ) -> Completion | Embeddings:
     """The whole answer, from a decoded body, or from the chunks of the stream where there was none."""
     if request.operation == "chat" or body is None:
-        return completion(trip, body, route, model)
+        return completion(trip, body, route, model, usage)
     return Embeddings(
         vectors=tuple(body["data"]),
         model=str(body.get("model") or model or ""),
         routes=(route,),
-        usage=usage_of(body, trip.headers.get("x-portkey-provider")),
+        usage=usage,
         costs=(None,),
     )
