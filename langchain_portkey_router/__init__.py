@@ -1,4 +1,4 @@
-"""LangChain on Portkey: `ChatPortkey`, a chat model over the Portkey router."""
+"""LangChain on Portkey: `ChatPortkey`, a chat model, and `PortkeyEmbeddings`, over the Portkey router."""
 
 try:
     import langchain_core as _langchain_core  # noqa: F401  (only to say what is missing, where it is)
@@ -8,6 +8,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from langchain_portkey_router.chat_models import ChatPortkey
+from langchain_portkey_router.embeddings import PortkeyEmbeddings
 from langchain_portkey_router.errors import OutputRefusedError
 
-__all__ = ["ChatPortkey", "OutputRefusedError"]
+__all__ = ["ChatPortkey", "OutputRefusedError", "PortkeyEmbeddings"]

@@ -1,16 +1,17 @@
-"""What a `ChatPortkey` is set to: its fields, how they are written down, and what follows when one changes."""
+"""What our models are set to in LangChain: fields, how they are written down, and what follows when one changes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.load.serializable import Serializable
 from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_validator
 
 from langchain_portkey_router.profiles import profile_of_all
 from portkey_router._version import __version__
 from portkey_router.describe import strategy_to_dict
-from portkey_router.fields import ChatFields, without_keys
+from portkey_router.fields import ChatFields, RouterFields, without_keys
 from portkey_router.planner import is_saved
 
 if TYPE_CHECKING:
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 
     from langchain_core.language_models.model_profile import ModelProfile
 
-__all__ = ["PortkeyFields"]
+__all__ = ["LangChainFields", "PortkeyFields"]
 
 # Fields that decide which models may answer.
 _MODEL_FIELDS = frozenset({"model_name", "strategy", "portkey_config"})
 
 
-class PortkeyFields(ChatFields, BaseChatModel):
-    """The fields of `ChatPortkey`, and the router they make."""
+class LangChainFields(RouterFields, Serializable):
+    """The fields of a router as LangChain's models name them, and how they are written down: without keys."""
 
     model_name: str | None = Field(default=None, alias="model")
     """The model: `gpt-4o`, `@slug/model`, `provider/model`."""
@@ -38,9 +39,6 @@ class PortkeyFields(ChatFields, BaseChatModel):
     """The gateway, by default `PORTKEY_GATEWAY_URL`, else Portkey's own."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Further fields of the request's body."""
-    streaming: bool = False
-    """Whether `invoke` streams underneath, so that callback handlers see tokens."""
-
     request_timeout: float | None = Field(
         default=None, alias="timeout", validation_alias=AliasChoices("timeout", "request_timeout")
     )
@@ -56,16 +54,6 @@ class PortkeyFields(ChatFields, BaseChatModel):
     @classmethod
     def _hide_key(cls, value: SecretStr | str | None) -> SecretStr | None:
         return SecretStr(value) if isinstance(value, str) else value
-
-    if not TYPE_CHECKING:  # type checkers read the signature off the fields
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            # Not in a validator: pydantic would wrap our error in its own, with the arguments, keys included, in it.
-            self._add_version("portkey-router", __version__)
-            router = self._the_router()
-            if self.model_name or self.strategy or self.portkey_config:
-                router.plan_for(self.model_name)  # a model that no key fits is told now, not at the first call
 
     # --- as LangChain writes a model down ------------------------------------------------------------------------
 
@@ -89,14 +77,6 @@ class PortkeyFields(ChatFields, BaseChatModel):
         """Yes: without keys."""
         return True
 
-    @classmethod
-    def get_lc_namespace(cls) -> list[str]:
-        """Where `load` finds the class."""
-        return ["langchain_portkey_router", "chat_models"]
-
-    def _resolve_model_profile(self) -> ModelProfile | None:
-        return profile_of_all(self._models(self.model_name))
-
     # --- the router ----------------------------------------------------------------------------------------------
 
     def _router_arguments(self) -> dict[str, Any]:
@@ -107,6 +87,36 @@ class PortkeyFields(ChatFields, BaseChatModel):
             "base_url": self.base_url,
             "timeout": self.request_timeout,
         }
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Pickle keeps no keys; the restored model takes them from the environment."""
+        state = super().__getstate__()
+        return {**state, "__dict__": without_keys(state["__dict__"]), "__pydantic_private__": {"_router": None}}
+
+
+class PortkeyFields(LangChainFields, ChatFields, BaseChatModel):
+    """The fields of `ChatPortkey`, and the router they make."""
+
+    streaming: bool = False
+    """Whether `invoke` streams underneath, so that callback handlers see tokens."""
+
+    if not TYPE_CHECKING:  # type checkers read the signature off the fields
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            # Not in a validator: pydantic would wrap our error in its own, with the arguments, keys included, in it.
+            self._add_version("portkey-router", __version__)
+            router = self._the_router()
+            if self.model_name or self.strategy or self.portkey_config:
+                router.plan_for(self.model_name)  # a model that no key fits is told now, not at the first call
+
+    @classmethod
+    def get_lc_namespace(cls) -> list[str]:
+        """Where `load` finds the class."""
+        return ["langchain_portkey_router", "chat_models"]
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return profile_of_all(self._models(self.model_name))
 
     # --- changes and copies -------------------------------------------------------------------------------------
 
@@ -126,8 +136,3 @@ class PortkeyFields(ChatFields, BaseChatModel):
         vars(self).pop("_serialized", None)
         if old_profile is not ... and self.profile == old_profile:
             vars(self)["profile"] = self._resolve_model_profile()
-
-    def __getstate__(self) -> dict[Any, Any]:
-        """Pickle keeps no keys; the restored model takes them from the environment."""
-        state = super().__getstate__()
-        return {**state, "__dict__": without_keys(state["__dict__"]), "__pydantic_private__": {"_router": None}}

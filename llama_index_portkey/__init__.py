@@ -1,4 +1,4 @@
-"""LlamaIndex on Portkey: `PortkeyLLM`, an LLM over the Portkey router."""
+"""LlamaIndex on Portkey: `PortkeyLLM`, an LLM, and `PortkeyEmbedding`, over the Portkey router."""
 
 try:
     import llama_index.core as _llama_index_core  # noqa: F401  (only to say what is missing, where it is)
@@ -7,7 +7,8 @@ except ModuleNotFoundError as error:
         'llama_index_portkey needs LlamaIndex: pip install "portkey-router[llama-index]"', name=error.name
     ) from error
 
+from llama_index_portkey.embeddings import PortkeyEmbedding
 from llama_index_portkey.errors import OutputRefusedError, StructuredOutputError
 from llama_index_portkey.llm import PortkeyLLM
 
-__all__ = ["OutputRefusedError", "PortkeyLLM", "StructuredOutputError"]
+__all__ = ["OutputRefusedError", "PortkeyEmbedding", "PortkeyLLM", "StructuredOutputError"]

@@ -1,4 +1,4 @@
-"""What a `PortkeyLLM` is set to: its fields, how they are written down, and what LlamaIndex is told of them."""
+"""What our models are set to in LlamaIndex: fields, how they are written down, and what LlamaIndex is told of them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.schema import BaseComponent
 from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_serializer, field_validator, model_validator
 
 from portkey_router.abilities import common_abilities, takes_parallel_switch
 from portkey_router.describe import strategy_to_dict
-from portkey_router.fields import ChatFields, without_keys
+from portkey_router.fields import ChatFields, RouterFields, without_keys
 from portkey_router.planner import is_saved
 from portkey_router.router import route_options
 from portkey_router.targets import leaves
@@ -18,7 +19,7 @@ from portkey_router.targets import leaves
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["UNKNOWN_WINDOW", "PortkeyLLMFields"]
+__all__ = ["UNKNOWN_WINDOW", "LlamaIndexFields", "PortkeyLLMFields"]
 
 UNKNOWN_WINDOW = 128_000
 """Tokens: the context window of a model that nothing is known of. A prompt too long is then told by the provider."""
@@ -28,11 +29,9 @@ _WITHOUT_EFFECT = frozenset({"api_version", "reuse_client", "tokenizer"})
 _OF_OPENAIS_CLIENT = frozenset({"async_http_client", "async_openai_client", "http_client", "openai_client"})
 
 
-class PortkeyLLMFields(ChatFields, FunctionCallingLLM):
-    """The fields of `PortkeyLLM`: those that it shares with `ChatPortkey`, and those of `OpenAILike`."""
+class LlamaIndexFields(RouterFields, BaseComponent):
+    """The fields of a router as LlamaIndex's models name them, and how they are written down: without keys."""
 
-    model: str | None = None
-    """The model: `gpt-4o`, `@slug/model`, `provider/model`."""
     api_key: SecretStr | str | None = Field(default=None, exclude=True, repr=False)
     """Portkey's key, by default `PORTKEY_API_KEY`; the Authorization bearer where `default_headers` hold Portkey's."""
     base_url: str | None = None
@@ -48,6 +47,46 @@ class PortkeyLLMFields(ChatFields, FunctionCallingLLM):
 
     additional_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Further fields of the request's body."""
+    _body_field: ClassVar[str] = "additional_kwargs"
+
+    model_config = ConfigDict(
+        populate_by_name=True,
+        arbitrary_types_allowed=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+    )
+
+    @field_validator("api_key", mode="after")
+    @classmethod
+    def _hide_key(cls, value: SecretStr | str | None) -> SecretStr | None:
+        return SecretStr(value) if isinstance(value, str) else value
+
+    @field_serializer("portkey_config")
+    def _write_config(self, value: Any) -> Any:
+        return value if value is not None and is_saved(value) else None  # a whole one may hold keys
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle keeps no keys; the restored model takes them from the environment."""
+        kept = self.model_copy()
+        kept._router = None  # noqa: SLF001  (of our own class)
+        vars(kept).update(without_keys(vars(kept)))
+        return super(LlamaIndexFields, kept).__getstate__()
+
+    def _router_arguments(self) -> dict[str, Any]:
+        return {
+            **super()._router_arguments(),
+            "api_key": self.api_key,
+            "base_url": self.base_url or self.api_base,
+            "timeout": self.timeout,
+        }
+
+
+class PortkeyLLMFields(LlamaIndexFields, ChatFields, FunctionCallingLLM):
+    """The fields of `PortkeyLLM`: those that it shares with `ChatPortkey`, and those of `OpenAILike`."""
+
+    model: str | None = None
+    """The model: `gpt-4o`, `@slug/model`, `provider/model`."""
     context_window: int | None = None
     """Tokens; by default what is known of the model, else 128,000."""
     is_chat_model: bool = True
@@ -62,16 +101,6 @@ class PortkeyLLMFields(ChatFields, FunctionCallingLLM):
     modalities: list[str] | None = None
     audio_config: dict[str, Any] | None = None
     """OpenAI's `audio`: `{"voice": "alloy", "format": "mp3"}`."""
-
-    _body_field: ClassVar[str] = "additional_kwargs"
-
-    model_config = ConfigDict(
-        populate_by_name=True,
-        arbitrary_types_allowed=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        protected_namespaces=(),
-    )
 
     @model_validator(mode="before")
     @classmethod
@@ -91,15 +120,6 @@ class PortkeyLLMFields(ChatFields, FunctionCallingLLM):
             kept["additional_kwargs"] = further
         return kept
 
-    @field_validator("api_key", mode="after")
-    @classmethod
-    def _hide_key(cls, value: SecretStr | str | None) -> SecretStr | None:
-        return SecretStr(value) if isinstance(value, str) else value
-
-    @field_serializer("portkey_config")
-    def _write_config(self, value: Any) -> Any:
-        return value if value is not None and is_saved(value) else None  # a whole one may hold keys
-
     if not TYPE_CHECKING:  # type checkers read the signature off the fields
 
         def __init__(self, model: str | None = None, **kwargs: Any) -> None:
@@ -109,21 +129,8 @@ class PortkeyLLMFields(ChatFields, FunctionCallingLLM):
             if self.model or self.strategy or self.portkey_config:
                 router.plan_for(self.model)  # a model that no key fits is told now, not at the first call
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle keeps no keys; the restored model takes them from the environment."""
-        kept = self.model_copy()
-        kept._router = None  # noqa: SLF001  (of our own class)
-        vars(kept).update(without_keys(vars(kept)))
-        return super(PortkeyLLMFields, kept).__getstate__()
-
     def _router_arguments(self) -> dict[str, Any]:
-        return {
-            **super()._router_arguments(),
-            "model": self.model,
-            "api_key": self.api_key,
-            "base_url": self.base_url or self.api_base,
-            "timeout": self.timeout,
-        }
+        return {**super()._router_arguments(), "model": self.model}
 
     def _possible_models(self, options: Mapping[str, Any]) -> tuple[str | None, ...]:
         """The models that may answer a call with these arguments; None for one that only the gateway knows."""

@@ -1,6 +1,7 @@
-"""Portkey Router: chat calls through the Portkey AI gateway, dependable, cheap and observable."""
+"""Portkey Router: chat and embeddings through the Portkey AI gateway, dependable, cheap and observable."""
 
 from portkey_router._version import __version__
+from portkey_router.batches import EMBEDDING_LIMITS, BatchLimits
 from portkey_router.bootstrap import build_router
 from portkey_router.errors import (
     AdminError,
@@ -36,7 +37,9 @@ from portkey_router.messages import (
     Chunk,
     Completion,
     Cost,
+    Embeddings,
     FunctionCall,
+    PartialEmbeddings,
     Request,
     Route,
     ToolCall,
@@ -63,6 +66,7 @@ from portkey_router.targets import (
 )
 
 __all__ = [
+    "EMBEDDING_LIMITS",
     "FALLBACK_STATUS_CODES",
     "HOSTED_GATEWAY_URL",
     "MODEL_RULES",
@@ -75,6 +79,7 @@ __all__ = [
     "Attempt",
     "AttemptRecord",
     "AuthenticationError",
+    "BatchLimits",
     "BudgetExceededError",
     "CallOptions",
     "ChatMessage",
@@ -90,6 +95,7 @@ __all__ = [
     "Cost",
     "DeadlineExceededError",
     "Deadlines",
+    "Embeddings",
     "Fallback",
     "FunctionCall",
     "GuardrailError",
@@ -98,6 +104,7 @@ __all__ = [
     "MissingCredentialError",
     "ModelRule",
     "NotEnabledError",
+    "PartialEmbeddings",
     "Plan",
     "PortkeyError",
     "PortkeyRouter",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from portkey_router.errors import ConfigurationError
+from portkey_router.events import EventHub
 from portkey_router.flow.journey import Deadlines
+from portkey_router.flow.policy import Policy
+from portkey_router.health import Health
 from portkey_router.messages import CallOptions
 from portkey_router.portal import SyncTransport
 from portkey_router.pricing import PriceBook
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from portkey_router.events import Sink
+    from portkey_router.flow.policy import PolicyOptions
     from portkey_router.planner import RunOn
     from portkey_router.pricing import Price
     from portkey_router.providers import ModelRule
@@ -36,7 +43,7 @@ def build_router(
     virtual_key: str | SecretStr | None = None,
     provider: str | None = None,
     api_key: str | SecretStr | None = None,
-    base_url: str | None = None,
+    base_url: str | Sequence[str] | None = None,
     default_headers: Mapping[str, str] | None = None,
     virtual_keys: Mapping[str, str | SecretStr] | None = None,
     model_rules: Sequence[ModelRule] = (),
@@ -49,24 +56,27 @@ def build_router(
     cache_namespace: str | None = None,
     cache_force_refresh: bool | None = None,
     prices: PriceBook | Mapping[str, Price] | Literal[False] | None = None,
+    health: Health | None = None,
+    sinks: Sequence[Sink] = (),
     from_env: bool = False,
     env_file: str | None = ".env",
+    **policy: Unpack[PolicyOptions],
 ) -> PortkeyRouter:
-    """A router from arguments, environment and `.env`, in that order.
+    """A router from arguments, environment and `.env`, in that order. Nothing is sent, and no connection made.
 
     - `model`, `strategy`, `config` (a saved `pc-...`, or a config as a dict): what is asked, unless a call says
       otherwise. Without any, `PORTKEY_CONFIG_ID`, `PORTKEY_STRATEGY` and `PORTKEY_FALLBACKS` decide.
     - `virtual_key`, `provider`: how `model` is reached; by default its name finds its virtual key.
-    - `api_key`, `base_url`, `default_headers`: the gateway (`PORTKEY_API_KEY`, `PORTKEY_GATEWAY_URL`).
+    - `api_key`, `base_url`, `default_headers`: the gateway (`PORTKEY_API_KEY`, `PORTKEY_GATEWAY_URL`), or a list.
     - `virtual_keys` by provider name and `model_rules` extend what the environment and the table know.
-    - `run_on`: the `client` (default) or the `gateway` runs the strategy; `max_retries`: further tries for each
-      target, 2 by default.
+    - `run_on`: the `client` (default) or the `gateway` runs the strategy; `max_retries`: further tries a target (2).
     - `timeout`: seconds for a whole call with all its attempts, 600 by default; `deadlines`: those of an attempt, too.
     - `metadata`, `trace_id`, `cache_namespace`, `cache_force_refresh`: Portkey's, for every call.
+    - `health`: what is known of targets; all routers of the process share it. `sinks`: who hears of calls (`events`).
+    - `retry_after_max`, `on_content_filter`, `on_stream_break`, `wire_stream`: how calls fail over; see `Policy`.
     - `prices`: a `PriceBook`, or your own prices by model; False leaves every cost None, and genai-prices unimported.
 
-    Raises `ConfigurationError`; with `from_env`, `NotEnabledError` where `PREFERRED_LLM_PROVIDER` names another
-    provider. Nothing is sent, and no connection made.
+    Raises `ConfigurationError`, and `NotEnabledError` with `from_env` where `PREFERRED_LLM_PROVIDER` is not Portkey.
     """
     settings = load_settings(
         api_key=api_key,
@@ -79,10 +89,9 @@ def build_router(
     if from_env:
         settings.check_enabled()
     _check_alone(virtual_key or provider, strategy, config)
-    transport = shared()
     return PortkeyRouter(
         settings,
-        ports=(SyncTransport(transport), transport),
+        ports=(SyncTransport(shared()), shared()),
         model=model,
         strategy=strategy,
         config=config,
@@ -90,14 +99,24 @@ def build_router(
         run_on=run_on,
         max_retries=max_retries,
         deadlines=_deadlines(deadlines, timeout),
-        options=CallOptions(
-            metadata=metadata or {},
-            trace_id=trace_id,
-            cache_namespace=cache_namespace,
-            cache_force_refresh=cache_force_refresh,
-        ),
+        options=_call_options(metadata, trace_id, cache_namespace, refresh=cache_force_refresh),
         prices=_price_book(prices),
+        policy=Policy(**policy),
+        health=health or process_health(),
+        hub=EventHub(sinks),
     )
+
+
+@functools.cache
+def process_health() -> Health:
+    """What this process knows of its targets: a target is one gateway, key and model, whichever router asks it."""
+    return Health(threading.Lock())
+
+
+def _call_options(
+    metadata: Mapping[str, str] | None, trace_id: str | None, namespace: str | None, *, refresh: bool | None
+) -> CallOptions:
+    return CallOptions(metadata or {}, trace_id, cache_namespace=namespace, cache_force_refresh=refresh)
 
 
 def _check_alone(reached_by: object, strategy: object, config: object) -> None:

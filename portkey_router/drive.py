@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
     from portkey_router.flow.steps import Step
-    from portkey_router.messages import Chunk, Completion
+    from portkey_router.messages import Chunk, Completion, Embeddings
     from portkey_router.wire.http import Expiry, HttpCall, HttpReply
 
 __all__ = ["AsyncPort", "AsyncStream", "SyncPort", "SyncStream", "adrive", "drive"]
@@ -68,8 +68,10 @@ class AsyncPort(Protocol):
         """The reply, once its headers are there."""
 
 
-def drive(journey: Generator[Step, Any, None], port: SyncPort) -> Generator[Chunk | Completion, None, None]:
-    """Perform the steps in this thread; gives what the journey shows, the whole `Completion` last."""
+def drive(
+    journey: Generator[Step, Any, None], port: SyncPort
+) -> Generator[Chunk | Completion | Embeddings, None, None]:
+    """Perform the steps in this thread; gives what the journey shows, the whole answer last."""
     resume, outcome = journey.send, None
     while True:
         try:
@@ -103,8 +105,10 @@ def _perform(step: Step, port: SyncPort) -> Any:
             return hub.emit(event)
 
 
-async def adrive(journey: Generator[Step, Any, None], port: AsyncPort) -> AsyncGenerator[Chunk | Completion, None]:
-    """Perform the steps in the running loop; gives what the journey shows, the whole `Completion` last."""
+async def adrive(
+    journey: Generator[Step, Any, None], port: AsyncPort
+) -> AsyncGenerator[Chunk | Completion | Embeddings, None]:
+    """Perform the steps in the running loop; gives what the journey shows, the whole answer last."""
     resume, outcome = journey.send, None
     while True:
         try:

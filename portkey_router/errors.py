@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from portkey_router.messages import AttemptRecord, Completion, Usage
+    from portkey_router.messages import AttemptRecord, Completion, PartialEmbeddings, Usage
 
 __all__ = [
     "AdminError",
@@ -79,10 +79,11 @@ class PortkeyError(Exception):
     """The root: `except PortkeyError` catches everything this project raises on purpose.
 
     `attempts` lists what was tried before the error (`AttemptRecord`s, in order); it is empty for errors raised
-    before any network call.
+    before any network call. `embedded` is what other batches of the same `embed` call had finished by then.
     """
 
     attempts: Sequence[AttemptRecord] = ()
+    embedded: PartialEmbeddings | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -128,7 +129,14 @@ class TransportError(PortkeyError):
 
 
 class ConnectFailedError(TransportError):
-    """No connection could be made, or it broke before the reply's headers (or, unstreamed, before its end)."""
+    """No connection could be made, or it broke before the reply was complete.
+
+    `sent` says whether the request may have been read: False where there never was a connection.
+    """
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class DeadlineExceededError(TransportError):
@@ -161,6 +169,7 @@ class UpstreamError(PortkeyError):
     `status` is the HTTP status, `code` the provider's own code, `body` the parsed error body (keys removed),
     `request_id` the provider's or gateway's id of the request, `retry_after` seconds (None: not stated),
     `retryable` whether the same request may succeed if sent again, `provider` who said it, where known.
+    `by_gateway`: the gateway (or a proxy before it) failed itself, no target did.
     """
 
     def __init__(
@@ -174,6 +183,7 @@ class UpstreamError(PortkeyError):
         retry_after: float | None = None,
         retryable: bool = False,
         provider: str | None = None,
+        by_gateway: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -183,6 +193,7 @@ class UpstreamError(PortkeyError):
         self.retry_after = retry_after
         self.retryable = retryable
         self.provider = provider
+        self.by_gateway = by_gateway
 
 
 class AuthenticationError(UpstreamError):
@@ -194,7 +205,13 @@ class InvalidRequestError(UpstreamError):
 
 
 class ContextLengthError(InvalidRequestError):
-    """The prompt (plus `max_tokens`) does not fit the model's context window."""
+    """The prompt (plus `max_tokens`) does not fit the model's context window.
+
+    `limit` is the window and `needed` what the request takes, in tokens, as far as the provider stated them.
+    """
+
+    limit: int | None = None
+    needed: int | None = None
 
 
 class ContentFilterError(InvalidRequestError):

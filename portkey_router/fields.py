@@ -29,7 +29,7 @@ from portkey_router.providers import ModelRule
 from portkey_router.router import PortkeyRouter
 from portkey_router.targets import as_strategy, leaves
 
-__all__ = ["BODY_FIELDS", "ChatFields", "RouterFields", "without_keys"]
+__all__ = ["BODY_FIELDS", "ChatFields", "EmbeddingFields", "RouterFields", "without_keys"]
 
 # Fields that are fields of the request's body, under the same name.
 BODY_FIELDS = (
@@ -97,6 +97,28 @@ class RouterFields(BaseModel):
         populate_by_name=True, arbitrary_types_allowed=True, hide_input_in_errors=True, defer_build=True
     )
 
+    # The field that takes further fields of the body.
+    _body_field: ClassVar[str] = "extra_body"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_body_fields(cls, values: Any) -> Any:
+        """Arguments that are no fields of ours are fields of the body, as in `ChatOpenAI`."""
+        if not isinstance(values, dict):
+            return values
+        names: set[Any] = set()
+        for name, field in cls.model_fields.items():
+            names |= {name, field.alias}
+            choices = field.validation_alias
+            names |= set(choices.choices) if isinstance(choices, AliasChoices) else set()
+        unknown = {name: value for name, value in values.items() if name not in names}
+        if not unknown:
+            return values
+        for name in unknown:
+            _check_body_field(cls.__name__, name, names)
+        kept = {name: value for name, value in values.items() if name in names}
+        return {**kept, cls._body_field: {**(values.get(cls._body_field) or {}), **unknown}}
+
     @field_validator("virtual_key", mode="after")
     @classmethod
     def _hide(cls, value: SecretStr | str | None) -> SecretStr | None:
@@ -151,6 +173,14 @@ class RouterFields(BaseModel):
             return (None,)
         return (model,) if self.strategy is None else tuple(leaf.model for leaf in leaves(as_strategy(self.strategy)))
 
+    def _add_portkeys(self, options: dict[str, Any]) -> None:
+        """Name what is Portkey's in the options of a call as the router does, and add the model's own."""
+        if "portkey_config" in options:
+            options["config"] = options.pop("portkey_config")
+        options["metadata"] = {**(self.portkey_metadata or {}), **(options.pop("portkey_metadata", None) or {})}
+        for name in ("trace_id", "cache_namespace", "cache_force_refresh"):
+            options.setdefault(name, getattr(self, name))
+
 
 class ChatFields(RouterFields):
     """The fields of a chat model, beside those of its router."""
@@ -175,28 +205,6 @@ class ChatFields(RouterFields):
     stream_usage: bool = True
     """Whether streams ask for their token counts."""
 
-    # The field that takes further fields of the body.
-    _body_field: ClassVar[str] = "extra_body"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather_body_fields(cls, values: Any) -> Any:
-        """Arguments that are no fields of ours are fields of the body, as in `ChatOpenAI`."""
-        if not isinstance(values, dict):
-            return values
-        names: set[Any] = set()
-        for name, field in cls.model_fields.items():
-            names |= {name, field.alias}
-            choices = field.validation_alias
-            names |= set(choices.choices) if isinstance(choices, AliasChoices) else set()
-        unknown = {name: value for name, value in values.items() if name not in names}
-        if not unknown:
-            return values
-        for name in unknown:
-            _check_body_field(cls.__name__, name, names)
-        kept = {name: value for name, value in values.items() if name in names}
-        return {**kept, cls._body_field: {**(values.get(cls._body_field) or {}), **unknown}}
-
     def _body_fields(self) -> dict[str, Any]:
         return {name: value for name in BODY_FIELDS if (value := getattr(self, name)) is not None}
 
@@ -211,15 +219,41 @@ class ChatFields(RouterFields):
             options["stop"] = stops
         options.setdefault("model", model)
         options["extra_body"] = {**(self.extra_body or {}), **(given.get("extra_body") or {})}
-        if "portkey_config" in options:
-            options["config"] = options.pop("portkey_config")
-        options["metadata"] = {**(self.portkey_metadata or {}), **(options.pop("portkey_metadata", None) or {})}
-        for name in ("trace_id", "cache_namespace", "cache_force_refresh"):
-            options.setdefault(name, getattr(self, name))
+        self._add_portkeys(options)
         wanted = options.pop("stream_usage", None)
         if stream and not (self.stream_usage if wanted is None else wanted):
             options.setdefault("stream_options", {"include_usage": False})
         return options
+
+
+class EmbeddingFields(RouterFields):
+    """The fields of an embedding model, beside those of its router."""
+
+    dimensions: int | None = Field(default=None, ge=1)
+    """The length of the vectors, for models that let one choose."""
+    encoding_format: Literal["base64", "float"] | None = None
+    """How vectors travel; by default base64, where the provider has it. They arrive as floats either way."""
+    max_concurrency: int = Field(default=8, ge=1)
+    """How many requests of an async call are under way at once."""
+    extra_body: dict[str, Any] | None = None
+    """Further fields of the request's body."""
+    query_body: dict[str, Any] | None = None
+    """Further fields for queries alone (Cohere's `{"input_type": "search_query"}`)."""
+    document_body: dict[str, Any] | None = None
+    """Further fields for documents alone (Cohere's `{"input_type": "search_document"}`)."""
+
+    def _embedding_options(self, model: str | None, *more: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The arguments of `embed`: the model's own, with `more` over them, the last over all."""
+        own = {"model": model, "dimensions": self.dimensions, "encoding_format": self.encoding_format}
+        options = {**own, **(getattr(self, self._body_field) or {}), **(self.extra_body or {})}
+        for each in more:
+            options |= each or {}
+        self._add_portkeys(options)
+        return options
+
+    def _check_route(self, model: str | None) -> None:
+        """Raise what the route is wrong with: a model that no key fits, targets of mixed vector spaces."""
+        self._the_router().plan_for(model, operation="embeddings", dimensions=self.dimensions)
 
 
 def _check_body_field(owner: str, name: str, ours: set[Any]) -> None:

@@ -1,4 +1,4 @@
-"""What travels through the core: requests, chunks, completions, usage.
+"""What travels through the core: requests, chunks, completions, embeddings, usage.
 
 Messages keep the OpenAI chat shape (`{"role": "user", "content": "Hello"}`), the field's common tongue and the
 gateway's own. Adapters convert once, at the door; the core reads a message only where it must.
@@ -7,8 +7,8 @@ gateway's own. Adapters convert once, at the door; the core reads a message only
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal  # noqa: TC003  (get_type_hints of the classes here needs it)
+from dataclasses import dataclass, field, replace
+from decimal import Context, Decimal, localcontext
 from typing import Any, Literal, Required, TypedDict
 
 __all__ = [
@@ -19,13 +19,19 @@ __all__ = [
     "Chunk",
     "Completion",
     "Cost",
+    "Embeddings",
     "FunctionCall",
+    "Operation",
+    "PartialEmbeddings",
     "Request",
     "Route",
     "ToolCall",
     "ToolCallDelta",
     "Usage",
+    "total_cost",
 ]
+
+Operation = Literal["chat", "embeddings"]
 
 
 class FunctionCall(TypedDict):
@@ -79,7 +85,8 @@ class CallOptions:
 class Request:
     """One chat completion to be made: `messages` and every other OpenAI body field in `body`.
 
-    `body` holds neither `model`, `messages` nor `stream`; fields the core does not know pass through unread.
+    `body` holds neither `model`, `messages` nor `stream`; fields the core does not know pass through unread. Where the
+    `operation` is `embeddings` there are no messages, and `body` has the `input`.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -87,6 +94,7 @@ class Request:
     body: Mapping[str, Any] = field(default_factory=dict)
     stream: bool = False
     options: CallOptions = field(default_factory=CallOptions)
+    operation: Operation = "chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +171,9 @@ class Chunk:
     """One piece of a streamed answer, for choice `index`.
 
     `content` and `reasoning` are text to append; `extra` holds fields of the delta the core does not know.
+
+    `reset` is the marker of `on_stream_break="restart"`: the stream broke, all that was shown of the answer is void,
+    and a whole new answer begins with the next chunk. Such a chunk holds nothing else.
     """
 
     content: str = ""
@@ -177,11 +188,29 @@ class Chunk:
     model: str | None = None
     id: str | None = None
     extra: Mapping[str, Any] | None = None
+    reset: bool = False
 
     @property
     def visible(self) -> bool:
         """Whether a caller who is given this piece has been shown part of the answer."""
-        return bool(self.content or self.reasoning or self.tool_calls or self.refusal)
+        said = self.content or self.reasoning or self.tool_calls or self.refusal
+        return bool(said or (self.extra and says_something(self.extra)))
+
+
+def says_something(extra: Mapping[str, Any]) -> bool:
+    """Whether fields of a delta that the core does not know hold part of the answer: Claude's thinking, audio, images.
+
+    Empty ones are how providers fill a delta; a block's type, index and id announce it.
+    """
+    return any(_is_said(name, value) for name, value in extra.items())
+
+
+def _is_said(name: str, value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return says_something(value)
+    if isinstance(value, list):
+        return any(_is_said("", part) for part in value)
+    return bool(value) and name not in {"type", "index", "id"} and value is not True
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +218,9 @@ class AttemptRecord:
     """What became of one attempt. `target` is the target's label (never a key), `seconds` its duration.
 
     `outcome` is `ok`, or the name of the error's class; `status` the HTTP status where there was one; `error` the
-    error's message, keys removed.
+    error's message, keys removed. `billed`: whether the provider may have charged for it (`no` where the request never
+    reached it, or it answered with an error status; `maybe` where it broke off, or nothing is known); `usage` are the
+    tokens where it stated them. `gateway` is the `host:port` that was asked, where there are several gateways.
     """
 
     target: str
@@ -198,6 +229,9 @@ class AttemptRecord:
     seconds: float
     status: int | None = None
     error: str | None = None
+    billed: Literal["no", "maybe", "yes"] = "no"
+    usage: Usage | None = None
+    gateway: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,3 +304,66 @@ class Completion:
 
     def __str__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """The vectors of texts, in the order of the texts: one list of floats each, all of one length.
+
+    The texts may have gone out in several batches: `usage` is what these used together, None where one of them did not
+    state it; `routes` and `costs` have an entry for each batch, in the order of the texts. No texts, no batches.
+    """
+
+    vectors: tuple[list[float], ...] = field(repr=False)
+    model: str
+    routes: tuple[Route, ...] = ()
+    usage: Usage | None = None
+    costs: tuple[Cost | None, ...] = ()
+
+    @property
+    def dimensions(self) -> int:
+        """The length of each vector; 0 where there are none."""
+        return len(self.vectors[0]) if self.vectors else 0
+
+    @property
+    def attempts(self) -> tuple[AttemptRecord, ...]:
+        """Every attempt of every batch."""
+        return tuple(attempt for route in self.routes for attempt in route.attempts)
+
+    @property
+    def cost(self) -> Cost | None:
+        """What all batches cost together; None where the cost of one is not known.
+
+        Its source, provider, model and rates are those of the batch that cost most; each batch's own are in `costs`.
+        """
+        return total_cost(self.costs)
+
+
+@dataclass(frozen=True, slots=True)
+class PartialEmbeddings:
+    """What the finished batches gave where another one failed, so that nothing paid for is lost.
+
+    `vectors` by the position of their text; `usage`, `routes` and `costs` as in `Embeddings`.
+    """
+
+    vectors: Mapping[int, list[float]] = field(repr=False)
+    routes: tuple[Route, ...] = ()
+    usage: Usage | None = None
+    costs: tuple[Cost | None, ...] = ()
+
+    @property
+    def cost(self) -> Cost | None:
+        """What the finished batches cost together; None where the cost of one is not known."""
+        return total_cost(self.costs)
+
+
+def total_cost(costs: Sequence[Cost | None]) -> Cost | None:
+    """The sum of costs, as a cost like the largest of them; None where one is None, or there are none."""
+    known = [cost for cost in costs if cost is not None]
+    if not known or len(known) < len(costs):
+        return None
+    most = max(known, key=lambda cost: cost.amount)
+    guessed = any(cost.guessed for cost in known)
+    with localcontext(Context(prec=60)):  # the caller's own context may round
+        amount = sum((cost.amount for cost in known), Decimal(0))
+    return replace(most, amount=amount, guessed=guessed)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
 from portkey_router.compile import compile_config
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from portkey_router.settings import Settings
 
-__all__ = ["Attempt", "Plan", "RunOn", "is_saved", "plan_config", "plan_headers", "plan_strategy"]
+__all__ = ["Attempt", "Plan", "RunOn", "health_key", "is_saved", "plan_config", "plan_headers", "plan_strategy"]
 
 RunOn = Literal["client", "gateway"]
 
@@ -34,7 +36,8 @@ class Attempt:
 
     `tries` is how often at most, `reason` why it stands at this place, `fall_over_on` the statuses after which the
     next attempt follows. `headers` name the target on the wire and may hold keys. `stated_provider` is the provider
-    that the target itself names, whose prices it has; `provider` may come from its model's name.
+    that the target itself names, whose prices it has; `provider` may come from its model's name. `key` is what its
+    health is kept under: one for each gateway, key and model; nobody can read those from it. `lenient` is the target's.
     """
 
     target: str
@@ -47,6 +50,8 @@ class Attempt:
     fall_over_on: frozenset[int] = frozenset(FALLBACK_STATUS_CODES)
     strategy: Strategy | None = field(default=None, repr=False)
     stated_provider: str | None = None
+    key: str = ""
+    lenient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +133,31 @@ def _attempt(target: Target, settings: Settings, *, reason: str, tries: int, fal
     if resolved.model is None:
         msg = "No model: pass model= (for example model='gpt-4o'), a strategy=, or a config='pc-...'."
         raise ConfigurationError(msg)
+    headers = target_headers(resolved)
     return Attempt(
         target=resolved.label,
         model=resolved.model,
         provider=resolved.provider or resolved.slug,
         reason=reason,
         tries=tries,
-        headers=target_headers(resolved),
+        headers=headers,
         override_params=resolved.override_params,
         fall_over_on=fall_over_on,
         stated_provider=target.provider,
+        key=health_key(settings, headers, resolved.model),
+        lenient=resolved.lenient,
     )
+
+
+def health_key(settings: Settings, headers: Mapping[str, str], model: str | None) -> str:
+    """What a target's health is kept under: equal for equal targets of equal settings, in every process.
+
+    A hash, keyed by the account's own key: of what it is made, nobody can tell who does not know it all.
+    """
+    account = settings.api_key or settings.bearer
+    secret = account.get_secret_value().encode() if account else b""
+    what = json.dumps([settings.base_url, sorted(headers.items()), model]).encode()
+    return blake2b(what, key=blake2b(secret).digest(), digest_size=16).hexdigest()
 
 
 def _gateway_plan(strategy: Strategy, settings: Settings, max_retries: int) -> Plan:
@@ -160,6 +179,7 @@ def _gateway_plan(strategy: Strategy, settings: Settings, max_retries: int) -> P
             tries=1 if len(rests) > 1 else 2,
             headers=config_headers(compile_config(rest, resolve=settings.resolve, max_retries=max_retries)),
             strategy=rest,
+            lenient=all(leaf.lenient for leaf in leaves(rest)),
         )
         for position, rest in enumerate(rests)
     )
@@ -199,5 +219,6 @@ def plan_headers(settings: Settings, model: str | None, *, max_retries: int) -> 
         reason="as the default headers choose",
         tries=1 + max_retries,
         headers=settings.route,
+        key=health_key(settings, settings.route, model),
     )
     return Plan((attempt,), strategy="single")

@@ -100,6 +100,8 @@ MODEL_RULES: tuple[ModelRule, ...] = (
     ModelRule("text-embedding-3-*", "openai"),
     ModelRule("text-embedding-ada-*", "openai"),
     ModelRule("text-embedding-00?", "google"),
+    ModelRule("text-multilingual-embedding-*", "google"),
+    ModelRule("embedding-001", "google"),
     ModelRule("davinci-*", "openai"),
     ModelRule("babbage-*", "openai"),
     ModelRule("claude*", "anthropic"),

@@ -1,21 +1,28 @@
-"""PortkeyRouter: chat calls through the Portkey gateway, without any framework."""
+"""PortkeyRouter: chat and embeddings through the Portkey gateway, without any framework."""
 
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
-from uuid import uuid4
+from os import urandom
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from portkey_router.drive import adrive, drive
+from portkey_router.embedding import EmbeddingCall, aembed_all, embed_all, embedding_call
 from portkey_router.errors import ConfigurationError
+from portkey_router.events import EventHub
 from portkey_router.flow.journey import Deadlines, Surroundings, journey
+from portkey_router.flow.policy import POLICY_OPTIONS, Policy
+from portkey_router.health import Health
 from portkey_router.messages import CallOptions, Chunk, Completion, Request
 from portkey_router.planner import Plan, RunOn, is_saved, plan_config, plan_headers, plan_strategy
+from portkey_router.spaces import check_one_space
 from portkey_router.targets import Target, as_strategy
 from portkey_router.wire.body import check_messages
+from portkey_router.wire.embeddings import check_dimensions, check_texts
 from portkey_router.wire.headers import base_headers, call_headers
 
 if TYPE_CHECKING:
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
 
     from portkey_router.drive import AsyncPort, SyncPort
     from portkey_router.flow.steps import Step
+    from portkey_router.messages import Embeddings, Operation
     from portkey_router.pricing import PriceBook
     from portkey_router.settings import Settings
     from portkey_router.targets import TargetLike
@@ -87,12 +95,12 @@ class AsyncCompletionStream(AsyncIterator[Chunk]):
 
 
 class PortkeyRouter:
-    """Routes chat calls through a Portkey gateway, by a strategy or a saved config.
+    """Routes chat and embedding calls through a Portkey gateway, by a strategy or a saved config.
 
     Build one with `PortkeyRouter.from_env()`, which takes `build_router`'s arguments; one router serves any
     number of threads, loops and models. `router.complete(messages, model="gpt-4o", temperature=0)`: keyword arguments
-    that are not named here are fields of the request's body. All four verbs (`complete`, `acomplete`, `stream`,
-    `astream`) raise the errors of `portkey_router.errors`.
+    that are not named here are fields of the request's body. All verbs (`complete`, `acomplete`, `stream`, `astream`,
+    `embed`, `aembed`) raise the errors of `portkey_router.errors`.
     """
 
     def __init__(
@@ -109,6 +117,9 @@ class PortkeyRouter:
         deadlines: Deadlines | None = None,
         options: CallOptions | None = None,
         prices: PriceBook | None = None,
+        policy: Policy | None = None,
+        health: Health | None = None,
+        hub: EventHub | None = None,
     ) -> None:
         _check_route(strategy, config, run_on)
         _check_limits(max_retries, deadlines.total if deadlines else None)
@@ -123,9 +134,11 @@ class PortkeyRouter:
         self.deadlines = deadlines or Deadlines()
         self.options = options or CallOptions()
         self.prices = prices
+        self.policy = policy or Policy()
+        self.health = health or Health(threading.Lock())
+        self.hub = hub or EventHub()
         self._sync_port, self._async_port = ports
         self._base_headers = base_headers(settings)
-        self._url = settings.base_url + "/chat/completions"
         self._plans: dict[tuple[str | None, int | None], Plan] = {}
 
     def __repr__(self) -> str:
@@ -155,14 +168,14 @@ class PortkeyRouter:
 
     def complete(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> Completion:
         """The whole answer. Blocks the calling thread; for options see `request`."""
-        last: Chunk | Completion | None = None
+        last: object = None
         for item in drive(self._journey(messages, options, stream=False), self._sync_port):
             last = item
         return _whole(last)
 
     async def acomplete(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> Completion:
         """The whole answer, in the running loop; for options see `request`."""
-        last: Chunk | Completion | None = None
+        last: object = None
         async for item in adrive(self._journey(messages, options, stream=False), self._async_port):
             last = item
         return _whole(last)
@@ -179,13 +192,57 @@ class PortkeyRouter:
         self, messages: Sequence[Mapping[str, Any]], **options: Any
     ) -> Generator[Chunk | Completion, None, None]:
         """What `stream` is made of: the chunks as they come, and last of all the whole `Completion`."""
-        return drive(self._journey(messages, options, stream=True), self._sync_port)
+        return cast(
+            "Generator[Chunk | Completion, None, None]",
+            drive(self._journey(messages, options, stream=True), self._sync_port),
+        )
 
     def arun_stream(
         self, messages: Sequence[Mapping[str, Any]], **options: Any
     ) -> AsyncGenerator[Chunk | Completion, None]:
         """What `astream` is made of: the chunks as they come, and last of all the whole `Completion`."""
-        return adrive(self._journey(messages, options, stream=True), self._async_port)
+        return cast(
+            "AsyncGenerator[Chunk | Completion, None]",
+            adrive(self._journey(messages, options, stream=True), self._async_port),
+        )
+
+    def embed(self, texts: Sequence[str], **options: Any) -> Embeddings:
+        """The vectors of texts, in their order. Blocks the calling thread.
+
+        Many texts go out in batches, one after the other, of what the provider takes in one request
+        (`EMBEDDING_LIMITS`; most take 2048 texts and 300,000 tokens). No texts: an empty `Embeddings`, and no call.
+
+        - `model`, `strategy`, `config`, `virtual_key`, `run_on`: the route. All targets of a strategy must share one
+          vector space: one model and the same dimensions, at whichever provider. The targets of a saved config are the
+          gateway's and cannot be checked; `PORTKEY_CONFIG_ID`, `PORTKEY_STRATEGY` and `PORTKEY_FALLBACKS` are for chat.
+        - `dimensions`: the length of each vector, for models that let one choose. A reply with another is refused.
+        - `encoding_format`: how vectors travel, `"base64"` (default, where the provider has it) or `"float"`. Either
+          way they arrive as floats.
+        - `batch_size`, `batch_tokens`: at most so many texts, and so many tokens (estimated: a token for two bytes), in
+          a request, in place of the provider's limits.
+        - `timeout`: seconds for all batches together. The others are `request`'s; what it does not know is a field of
+          the body (`input_type="search_query"`).
+
+        Raises `ConfigurationError` for texts that are none, empty ones included, and for mixed vector spaces; errors of
+        a batch as other calls do, with what the batches before it gave in `.embedded`.
+        """
+        call = self._embedding(texts, **options)
+        return embed_all(call, lambda journey: list(drive(journey, self._sync_port)))
+
+    async def aembed(self, texts: Sequence[str], *, max_concurrency: int = 8, **options: Any) -> Embeddings:
+        """The vectors of texts, in the running loop: as `embed`, with `max_concurrency` batches at once.
+
+        After an error no batch is begun; those on their way are waited for, and are in `.embedded`, too.
+        """
+        if max_concurrency < 1:
+            msg = f"max_concurrency is how many batches are under way at once, from 1 up, not {max_concurrency}."
+            raise ConfigurationError(msg)
+        call = self._embedding(texts, **options)
+
+        async def perform(journey: Generator[Step, Any, None]) -> Sequence[object]:
+            return [item async for item in adrive(journey, self._async_port)]
+
+        return await aembed_all(call, perform, at_once=max_concurrency)
 
     async def aclose(self) -> None:
         """Close this loop's connections now. Not needed: they close with their loop, and at exit."""
@@ -206,6 +263,7 @@ class PortkeyRouter:
         *,
         model: str | None = None,
         stream: bool = False,
+        operation: Operation = "chat",
         metadata: Mapping[str, str] | None = None,
         trace_id: str | None = None,
         span_id: str | None = None,
@@ -224,10 +282,13 @@ class PortkeyRouter:
 
         `timeout` (seconds) bounds the whole call with all its attempts; `max_retries` counts further tries for each
         target. `tags` are the call's dimensions for events and budgets, and are not sent. `strategy`, `config`,
-        `run_on` and `virtual_key` choose the route of this one call; anything else is a field of the body
-        (`temperature=0`), `extra_body` for names that are arguments here.
+        `run_on` and `virtual_key` choose the route of this one call, `wire_stream`, `on_stream_break`,
+        `on_content_filter` and `retry_after_max` how it fails over (see `build_router`); anything else is a field of
+        the body (`temperature=0`), `extra_body` for names that are arguments here. Embeddings have no messages, and
+        the `input` as a field of the body.
         """
-        check_messages(messages)
+        if operation == "chat":
+            check_messages(messages)
         own = self.options
         given: dict[str, Any] = {
             "trace_id": trace_id,
@@ -247,13 +308,14 @@ class PortkeyRouter:
         if tags:
             changes["tags"] = {**own.tags, **tags}
         options = replace(own, **changes) if changes else own
-        for name in _ROUTE_OPTIONS:
+        for name in (*_ROUTE_OPTIONS, *POLICY_OPTIONS):
             body.pop(name, None)
         fields = {name: value for name, value in {**body, **(extra_body or {})}.items() if value is not None}
-        if taken := fields.keys() & {"model", "messages", "stream"}:
+        if taken := fields.keys() & _ARGUMENTS[operation]:
             msg = f"extra_body holds {', '.join(sorted(taken))}; these are arguments of the call itself."
             raise ConfigurationError(msg)
-        return Request(messages=messages, model=model or self.model, body=fields, stream=stream, options=options)
+        model = model or self.model
+        return Request(messages, model, body=fields, stream=stream, options=options, operation=operation)
 
     def plan_for(
         self,
@@ -264,10 +326,13 @@ class PortkeyRouter:
         run_on: RunOn | None = None,
         virtual_key: str | None = None,
         max_retries: int | None = None,
+        operation: Operation = "chat",
+        dimensions: int | None = None,
     ) -> Plan:
         """The plan for a call; what the call says wins over the router, and that over the environment.
 
-        A call's own `model` takes the place of the router's strategy, and goes to a config as the body's model.
+        A call's own `model` takes the place of the router's strategy, and goes to a config as the body's model. For
+        embeddings (of so many `dimensions`) the strategy must be over one vector space.
         """
         _check_route(strategy, config, run_on)
         if virtual_key is not None and (strategy is not None or config is not None):
@@ -285,7 +350,9 @@ class PortkeyRouter:
         if strategy is None and config is None and self.target == Target():
             if settings.route:
                 return plan_headers(settings, model, max_retries=retries)
-            if not (model or "").startswith("@"):  # a slug names its route; anything else is the environment's to route
+            # A slug names its route; anything else is the environment's to route. Its strategy and config are for chat:
+            # an embedding that falls back to one of their models would be in another vector space.
+            if operation == "chat" and not (model or "").startswith("@"):
                 config = settings.config
                 strategy = None if config else settings.default_strategy(model)
         if strategy is None and config is not None:
@@ -293,6 +360,8 @@ class PortkeyRouter:
         if strategy is None and other_model and (model or "").startswith("@"):
             strategy = Target(model)  # a call's slug brings its own key
         settled = as_strategy(strategy or replace(self.target, model=model))
+        if operation == "embeddings":
+            check_one_space(settled, model=model, dimensions=dimensions)
         return plan_strategy(settled, settings, run_on=run_on or self.run_on, max_retries=retries, draw=_draw)
 
     def _plan(self, model: str | None, max_retries: int | None, route: dict[str, Any]) -> Plan:
@@ -313,18 +382,66 @@ class PortkeyRouter:
         options = request.options
         _check_limits(options.max_retries, options.timeout)
         plan = self._plan(request.model, options.max_retries, route_options(arguments))
+        return journey(request, plan, self._surroundings(options, arguments, "/chat/completions"))
+
+    def _surroundings(self, options: CallOptions, arguments: Mapping[str, Any], path: str) -> Surroundings:
         headers = {**self._base_headers, **call_headers(options)}
-        headers.setdefault("x-portkey-trace-id", uuid4().hex)
+        headers.setdefault("x-portkey-trace-id", urandom(16).hex())
         deadlines = self.deadlines
         if options.timeout is not None:
             deadlines = replace(deadlines, total=options.timeout)
-        around = Surroundings(
-            self._url, headers, deadlines, clock=time.monotonic, chance=random.random, prices=self.prices
+        url, *more_urls = (url + path for url in (self.settings.base_url, *self.settings.more_urls))
+        chosen = {name: arguments[name] for name in POLICY_OPTIONS if arguments.get(name) is not None}
+        hub = self.hub
+        return Surroundings(
+            url,
+            headers,
+            deadlines,
+            clock=time.monotonic,
+            chance=random.random,
+            prices=self.prices,
+            more_urls=tuple(more_urls),
+            policy=replace(self.policy, **chosen) if chosen else self.policy,
+            health=self.health,
+            hub=hub,
+            call_id=urandom(16).hex() if hub.listening else "",
         )
-        return journey(request, plan, around)
+
+    def _embedding(
+        self,
+        texts: Sequence[str],
+        *,
+        encoding_format: str | None = None,
+        batch_size: int | None = None,
+        batch_tokens: int | None = None,
+        **arguments: Any,
+    ) -> EmbeddingCall:
+        check_dimensions(arguments.get("dimensions"))
+        request = self.request((), operation="embeddings", **arguments)
+        options, route = request.options, route_options(arguments)
+        _check_limits(options.max_retries, options.timeout)
+        return embedding_call(
+            check_texts(texts),
+            request,
+            plan=lambda: self.plan_for(
+                request.model,
+                max_retries=options.max_retries,
+                operation="embeddings",
+                dimensions=request.body.get("dimensions"),
+                **route,
+            ),
+            around=self._surroundings(options, arguments, "/embeddings"),
+            encoding_format=encoding_format,
+            batch_size=batch_size,
+            batch_tokens=batch_tokens,
+        )
 
 
 _PLANS_KEPT = 64  # for each model that calls have named
+_ARGUMENTS = {  # of a call itself, and so no fields of its body
+    "chat": frozenset({"model", "messages", "stream"}),
+    "embeddings": frozenset({"model", "messages", "stream", "input"}),
+}
 _ROUTE_OPTIONS = ("strategy", "config", "run_on", "virtual_key")
 
 
@@ -355,7 +472,7 @@ def _draw(weights: Sequence[float]) -> int:
     return random.choices(range(len(weights)), weights)[0]  # noqa: S311  (spreads load; guards nothing)
 
 
-def _whole(item: Chunk | Completion | None) -> Completion:
+def _whole(item: object) -> Completion:
     if not isinstance(item, Completion):
         msg = "a journey ended without an answer and without an error"
         raise TypeError(msg)

@@ -45,6 +45,7 @@ class Settings:
     `bearer` is what the Authorization header carries, `headers` what every request carries beside our own. `route` are
     those of the default headers that choose a config, a virtual key or a provider: they serve the calls that choose
     nothing else.
+    `more_urls` are further gateways of the same account, in order, for when this one fails itself.
     `virtual_keys` maps provider names (`openai`) to keys. `config` and `strategy` are the environment's choice and
     give way to explicit arguments.
     """
@@ -60,6 +61,7 @@ class Settings:
     fallbacks: tuple[Target, ...] = ()
     preferred_provider: str | None = None
     model_rules: tuple[ModelRule, ...] = ()
+    more_urls: tuple[str, ...] = ()
 
     @property
     def hosted(self) -> bool:
@@ -197,7 +199,7 @@ def read_environment(env_file: str | None = ".env") -> dict[str, str]:
 def load_settings(
     *,
     api_key: str | SecretStr | None = None,
-    base_url: str | None = None,
+    base_url: str | Sequence[str] | None = None,
     default_headers: Mapping[str, str] | None = None,
     virtual_keys: Mapping[str, str | SecretStr] | None = None,
     model_rules: Sequence[ModelRule] = (),
@@ -205,13 +207,14 @@ def load_settings(
 ) -> Settings:
     """Settings from arguments, environment and `.env`, in that order.
 
+    `base_url` is the gateway's, or a list: the next is used where one cannot be reached, or fails itself.
     `default_headers` are Portkey's as `portkey_ai.createHeaders` makes them. Where they hold `x-portkey-api-key`,
     `api_key` is the Authorization bearer, as Portkey documents it for OpenAI-compatible clients; likewise where they
     name a provider for a gateway that is not Portkey's own. Raises `ConfigurationError` naming the variable.
     """
     env = read_environment(env_file)
     headers = {name.lower(): str(value) for name, value in (default_headers or {}).items()}
-    url = _url(base_url, env)
+    url, *more_urls = _urls(base_url, env)
     key = _secret(api_key)
     route = {name: headers.pop(name) for name in _ROUTING_HEADERS if name in headers}
     draft = Settings(base_url=url, headers=headers, route=route)
@@ -232,6 +235,7 @@ def load_settings(
         fallbacks=_fallbacks(env.get("portkey_fallbacks")),
         preferred_provider=env["preferred_llm_provider"].lower() if "preferred_llm_provider" in env else None,
         model_rules=tuple(model_rules),
+        more_urls=tuple(more_urls),
     )
 
 
@@ -255,13 +259,19 @@ def _virtual_keys(env: Mapping[str, str]) -> dict[str, str]:
     return {provider_name(name): found[name] for name in spelled if name}
 
 
-def _url(given: str | None, env: Mapping[str, str]) -> str:
-    named = {
+def _urls(given: str | Sequence[str] | None, env: Mapping[str, str]) -> list[str]:
+    """The gateways, each once; in the environment a list is separated by commas."""
+    named: dict[str, str | Sequence[str] | None] = {
         "base_url": given,
         "PORTKEY_GATEWAY_URL": env.get("portkey_gateway_url"),
         "PORTKEY_BASE_URL": env.get("portkey_base_url"),
     }
-    source, url = next(((name, url) for name, url in named.items() if url), ("", HOSTED_GATEWAY_URL))
+    source, urls = next(((name, value) for name, value in named.items() if value), ("", HOSTED_GATEWAY_URL))
+    listed = urls.split(",") if isinstance(urls, str) else urls
+    return list(dict.fromkeys(_url(source, url) for url in listed))
+
+
+def _url(source: str, url: str) -> str:
     path = _path(url.strip())
     if path is None:
         msg = f"{source} is not a URL: expected something like {HOSTED_GATEWAY_URL} or http://localhost:8787/v1."

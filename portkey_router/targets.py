@@ -78,6 +78,8 @@ class Target:
     - `cache`: Portkey's own cache, `{"mode": "simple", "max_age": 3600}`; `max_age` in seconds.
     - `forward_headers`: names of headers the gateway passes on to the provider.
     - `options`: further fields of Portkey's config for this target (`{"aws_region": "eu-west-1"}`).
+    - `lenient`: take a stream that ends with `[DONE]` for whole though it never said why (`finish_reason`), for servers
+      that leave that out. Whatever else breaks off is still refused.
     - `name`: what plans and records call it, by default the model; conditions refer to it.
 
     Keys are kept as `SecretStr`, are in no repr, and are dropped by pickle; a copy keeps them.
@@ -95,6 +97,7 @@ class Target:
     forward_headers: Sequence[str] = field(default=(), kw_only=True)
     options: Mapping[str, Any] = field(default_factory=dict, repr=False, kw_only=True)
     name: str | None = field(default=None, kw_only=True)
+    lenient: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "virtual_key", _secret(self.virtual_key))

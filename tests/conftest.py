@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portkey_router.bootstrap import process_health
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -36,3 +38,9 @@ def portkey(portkey_sandbox: PortkeyDouble, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PORTKEY_VIRTUAL_KEY_OPENAI", "vk-openai")
     monkeypatch.setenv("PORTKEY_VIRTUAL_KEY_ANTHROPIC", "vk-anthropic")
     return portkey_sandbox
+
+
+@pytest.fixture(autouse=True)
+def _no_memory_of_other_tests() -> None:
+    """What a test's targets went through is no other test's business."""
+    process_health.cache_clear()

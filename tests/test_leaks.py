@@ -19,8 +19,8 @@ from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from pydantic import BaseModel, SecretStr
 
-from langchain_portkey_router import ChatPortkey
-from llama_index_portkey import PortkeyLLM
+from langchain_portkey_router import ChatPortkey, PortkeyEmbeddings
+from llama_index_portkey import PortkeyEmbedding, PortkeyLLM
 from portkey_router import (
     Conditional,
     ConfigurationError,
@@ -124,6 +124,76 @@ def test_no_text_of_a_model_holds_a_key(kind: type[Model]) -> None:
     for llm in models(kind):
         for text in texts_of(llm):
             assert PLANTED not in text, text
+
+
+SPACE = "text-embedding-3-small"
+
+
+def embedding_models() -> Iterator[PortkeyEmbeddings | PortkeyEmbedding]:
+    """Embedding models of both frameworks that hold planted keys in every place that takes one."""
+    target = Target(SPACE, provider="openai", api_key=PROVIDER_KEY, options={"aws_secret_access_key": OPTION_KEY})
+    strategy = Fallback(target, Target(SPACE, virtual_key=VIRTUAL_KEY))
+    headers = {"x-portkey-api-key": HEADER_KEY, "x-portkey-virtual-key": VIRTUAL_KEY, "Authorization": PROVIDER_KEY}
+    given: tuple[dict[str, Any], ...] = (
+        {"strategy": strategy},
+        {"strategy": strategy, "run_on": "gateway"},
+        {"model": SPACE, "default_headers": headers},
+        {"model": SPACE, "virtual_key": VIRTUAL_KEY, "virtual_keys": {"openai": HEADER_KEY}},
+        {"model": SPACE, "config": {"provider": "openai", "api_key": CONFIG_KEY}},
+        {"model": SPACE, "config": json.dumps({"provider": "openai", "api_key": CONFIG_KEY})},
+    )
+    for arguments in given:
+        yield PortkeyEmbeddings(api_key=API_KEY, **arguments)
+        yield PortkeyEmbedding(api_key=API_KEY, **arguments)
+
+
+def texts_of_embeddings(model: PortkeyEmbeddings | PortkeyEmbedding) -> Iterator[str]:
+    """Every text that an embedding model turns into without being called."""
+    yield from (repr(model), str(model), model.model_dump_json(), repr(model.model_dump()))
+    yield pickle.dumps(model).decode("latin-1")
+    plan = model._the_router().plan_for(model.model_name, operation="embeddings")
+    yield from (repr(plan), str(plan))
+    if isinstance(model, PortkeyEmbeddings):
+        yield from (dumps(model), json.dumps(dumpd(model), default=repr), repr(model.to_json()))
+    else:
+        yield from (model.to_json(), repr(model.to_dict()), repr(model.to_payload()))
+
+
+def test_no_text_of_an_embedding_model_holds_a_key() -> None:
+    """repr, dumps, dict, JSON, payload, pickle, plan: of both frameworks' embeddings; their copies keep the keys."""
+    for model in embedding_models():
+        for text in texts_of_embeddings(model):
+            assert PLANTED not in text, text
+        copied = copy.deepcopy(model)
+        key = copied.portkey_api_key if isinstance(copied, PortkeyEmbeddings) else copied.api_key
+        assert isinstance(key, SecretStr)
+        assert key.get_secret_value() == API_KEY
+
+
+@pytest.mark.parametrize("fault", ["none", "echo", "later"])
+def test_embedding_calls_leak_nothing(
+    portkey_sandbox: PortkeyDouble, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    """Logs at DEBUG, results and errors hold no key, even one quoted back, at once or in a later batch."""
+    caplog.set_level(logging.DEBUG)
+    server = portkey_sandbox
+    server.add_virtual_key(VIRTUAL_KEY, provider="openai")
+    said = {"error": {"message": f"bad keys {VIRTUAL_KEY} and {server.api_key}", "type": "x", "code": VIRTUAL_KEY}}
+    refused = sandbox.Fault.status(401, body=said)
+    given: dict[str, Any] = {"model": SPACE, "virtual_key": VIRTUAL_KEY, "api_key": server.api_key}
+    given |= {"base_url": server.url, "max_retries": 0, "dimensions": 4}
+    texts: list[str] = []
+    for model in (PortkeyEmbeddings(**given), PortkeyEmbedding(**given)):
+        if fault != "none":
+            server.script(VIRTUAL_KEY, *([sandbox.Fault.ok()] if fault == "later" else []), refused)
+        try:
+            texts.append(repr(model.embed(["a", "b"], batch_size=1)))
+        except PortkeyError as error:
+            texts += evidence(error)
+    assert len(texts) > 2 or fault == "none"
+    for text in (*texts, caplog.text):
+        assert PLANTED not in text
+        assert server.api_key not in text
 
 
 def test_settings_show_no_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from portkey_router.messages import Choice, Completion, ToolCall
+from portkey_router.messages import Choice, Completion, ToolCall, says_something
 
 if TYPE_CHECKING:
     from portkey_router.messages import Chunk, Route, ToolCallDelta, Usage
@@ -63,17 +63,17 @@ class _Growing:
 class Assembler:
     """Takes every chunk of a stream and gives the answer they make.
 
-    `shown` says whether any of it was visible, `usage` and `model` are the last that the stream stated.
+    `told` counts the chunks that brought part of the answer, `usage` and `model` are the last that the stream stated.
     """
 
-    __slots__ = ("_choices", "_id", "model", "shown", "usage")
+    __slots__ = ("_choices", "_id", "model", "told", "usage")
 
     def __init__(self) -> None:
         self._choices: dict[int, _Growing] = {}
         self._id: str | None = None
         self.model: str | None = None
         self.usage: Usage | None = None
-        self.shown = False
+        self.told = 0
 
     def add(self, chunk: Chunk) -> None:
         """Take one more chunk."""
@@ -86,24 +86,30 @@ class Assembler:
             choice = self._choices[chunk.index] = _Growing()
         if chunk.content:
             choice.content.append(chunk.content)
-            self.shown = True
+            self.told += 1
         if chunk.reasoning:
             choice.reasoning.append(chunk.reasoning)
-            self.shown = True
+            self.told += 1
         if chunk.refusal:
             choice.refusal.append(chunk.refusal)
-            self.shown = True
+            self.told += 1
         for delta in chunk.tool_calls:
             choice.calls.setdefault(delta.index, _Call()).add(delta)
-            self.shown = True
+            self.told += 1
         if chunk.role:
             choice.role = chunk.role
         if chunk.extra:
             choice.extra.update(chunk.extra)
+            self.told += says_something(chunk.extra)
         if chunk.logprobs:
             choice.logprobs.extend(chunk.logprobs.get("content") or ())
         if chunk.finish_reason:
             choice.finish_reason = chunk.finish_reason
+
+    @property
+    def finish_reasons(self) -> tuple[str | None, ...]:
+        """Why each choice ended."""
+        return tuple(choice.finish_reason for choice in self._choices.values())
 
     def completion(self, route: Route, *, model: str | None) -> Completion:
         """The answer so far; whether it is whole is the decoder's to say. `model` stands in for one never stated."""

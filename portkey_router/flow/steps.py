@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from portkey_router.events import Event, EventHub
-    from portkey_router.messages import Chunk, Completion
+    from portkey_router.messages import Chunk, Completion, Embeddings
     from portkey_router.wire.http import Expiry, HttpCall
 
 __all__ = ["Abort", "CallerLeft", "Emit", "Open", "OpenedStream", "Read", "ReadAll", "Send", "Show", "Step", "Wait"]
@@ -86,7 +86,7 @@ class Wait:
 class Show:
     """Hand this to the caller: a chunk, or at the very end the whole answer. No outcome."""
 
-    item: Chunk | Completion
+    item: Chunk | Completion | Embeddings
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from portkey_router.messages import Cost
+from portkey_router.messages import Cost, Embeddings
 from portkey_router.pricing.card import Card, card_of, charge
-from portkey_router.pricing.genai import genai_card
+from portkey_router.pricing.genai import genai_card, genai_context_window
 from portkey_router.pricing.portkey_file import portkey_card
 from portkey_router.providers import portkey_provider, provider_name, providers_of
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from portkey_router.messages import Completion, Usage
     from portkey_router.pricing.card import Price
 
-__all__ = ["PriceBook", "PricedAs", "priced_as"]
+__all__ = ["CACHE_HITS", "PriceBook", "PricedAs", "priced_as"]
 
-_CACHE_HITS = frozenset({"HIT", "SEMANTIC HIT"})
+CACHE_HITS = frozenset({"HIT", "SEMANTIC HIT"})
 _CARDS_KEPT = 1024
 
 
@@ -106,19 +106,30 @@ class PriceBook:
 
     def price_completion(
         self,
-        completion: Completion,
+        completion: Completion | Embeddings,
         *,
         stated: str | None = None,
         answered_by: str | None = None,
         asked: str | None = None,
         at: datetime | None = None,
     ) -> Cost | None:
-        """What an answer cost, for `priced_as` of the same arguments. From the gateway's cache it cost nothing."""
+        """What an answer cost, for `priced_as` of the same arguments. From the gateway's cache it cost nothing.
+
+        Embeddings are those of one batch.
+        """
         whose = priced_as(stated, answered_by, completion.model, asked)
-        if completion.route.cache_status in _CACHE_HITS:
+        route = completion.routes[0] if isinstance(completion, Embeddings) else completion.route
+        if route.cache_status in CACHE_HITS:
             return Cost(Decimal(0), "cache", whose.provider, whose.model, guessed=whose.guessed)
         usage = completion.usage
         return None if usage is None else self._cost(usage, whose, usage.service_tier, at)
+
+    def context_window(self, provider: str | None, model: str) -> int | None:
+        """How many tokens a model takes, by the table of genai-prices; None where that does not say."""
+        if not self._genai:
+            return None
+        whose = priced_as(provider, None, model, model)
+        return None if whose.provider is None else genai_context_window(whose.provider, whose.model)
 
     def _cost(self, usage: Usage, whose: PricedAs, tier: str | None, at: datetime | None) -> Cost | None:
         own = self._own(whose)

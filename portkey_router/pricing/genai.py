@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-__all__ = ["genai_card"]
+__all__ = ["genai_card", "genai_context_window"]
 
 # Portkey's provider ids -> those of genai-prices, where they differ. Its own matching is loose (it takes
 # `azure-openai` for OpenAI), so it is asked by its own ids only.
@@ -63,6 +63,21 @@ def genai_card(provider: str, model: str, service_tier: str | None, at: datetime
         rates = _rates(found.model_price)
         claimed = service_tier if context and _has_variant(found.model, context) else None
         return Card("genai-prices", name, found.model.id, stacked(rates), claimed) if rates else None
+    return None
+
+
+def genai_context_window(provider: str, model: str) -> int | None:
+    """The context window of a model at a provider (Portkey's name), in tokens; None where the table has none."""
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415  (as above)
+
+    name = portkey_provider(provider)
+    wanted = _IDS.get(name, name)
+    for spelling in _spellings(model):
+        try:
+            found_at, found = get_snapshot().find_provider_model(spelling, None, wanted, None)
+        except LookupError:
+            continue
+        return found.context_window if found_at.id == wanted else None
     return None
 
 

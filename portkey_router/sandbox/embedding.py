@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["embed"]
 
 DIMENSIONS = 1536
+MOST_TEXTS = 2048
 
 
 def embed(body: Mapping[str, Any]) -> dict[str, Any]:
     """The answer to an embeddings request: one unit vector for each input, the same for the same text and model.
 
     Raises:
-        BadRequestError: no model or no input.
+        BadRequestError: no model or no input, an empty text, too many of them, unknown dimensions or encoding.
     """
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise BadRequestError("you must provide a model parameter")
@@ -33,8 +34,15 @@ def embed(body: Mapping[str, Any]) -> dict[str, Any]:
     # A list of integers is one input, as tokens; a list of such lists is several.
     several = isinstance(given, list) and not isinstance(given[0], int)
     texts = [_text(item) for item in (given if several else [given])]
-    count = int(body.get("dimensions") or DIMENSIONS)
-    packed = body.get("encoding_format") == "base64"
+    if "" in texts or len(texts) > MOST_TEXTS:
+        raise BadRequestError(f"'input' is at most {MOST_TEXTS} texts, none of them empty")
+    count = body.get("dimensions", DIMENSIONS)
+    if not isinstance(count, int) or count < 1:
+        raise BadRequestError("'dimensions' must be a number from 1 up")
+    encoding = body.get("encoding_format", "float")
+    if encoding not in {"float", "base64"}:
+        raise BadRequestError("'encoding_format' must be 'float' or 'base64'")
+    packed = encoding == "base64"
     used = sum(len(tokens(text)) for text in texts)
     return {
         "object": "list",

@@ -64,7 +64,8 @@ class Failures:
     def broken(self, error: BaseException, url: str) -> ConnectFailedError:
         """The error for a connection that broke, or was never made."""
         return ConnectFailedError(
-            f"{where(url)}: {self._why(error)}; is the gateway running and reachable? check PORTKEY_GATEWAY_URL"
+            f"{where(url)}: {self._why(error)}; is the gateway running and reachable? check PORTKEY_GATEWAY_URL",
+            sent=not isinstance(error, self._aiohttp.ClientConnectorError),
         )
 
     def _translated(self, error: Exception, call: HttpCall) -> PortkeyError:

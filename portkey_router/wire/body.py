@@ -35,7 +35,8 @@ def check_messages(messages: Any) -> None:
 def encode_body(request: Request, *, model: str | None, override_params: Mapping[str, Any]) -> bytes:
     """The request as JSON bytes for one target; a stream asks for its usage unless the caller said otherwise."""
     body: dict[str, Any] = {} if model is None else {"model": model}
-    body["messages"] = request.messages
+    if request.operation == "chat":
+        body["messages"] = request.messages
     body.update(request.body)
     if request.stream:
         body["stream"] = True

@@ -25,27 +25,33 @@ from portkey_router.errors import (
 )
 from portkey_router.secrets import redact, redact_json
 from portkey_router.targets import RETRY_STATUS_CODES
+from portkey_router.wire.context_length import sizes, speaks_of_context_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["classify", "classify_body", "retry_after"]
+__all__ = ["CLOUDFLARE", "classify", "classify_body", "retry_after"]
 
 GUARDRAIL_DENIED = 446
 BUDGET_EXHAUSTED = 412
 RATE_LIMITED = 429
 _LONGEST_TEXT = 500
 
-_CONTEXT = re.compile(
-    r"context.?length|context window|maximum context|prompt is too long|input is too long|too many (input )?tokens"
-    r"|maximum (allowed )?(number of )?(input )?tokens|input token count|exceeds? the (max|model)[^.]*token",
+_FILTERED = re.compile(
+    r"content.?(filter|policy|management|moderation)|responsible.?ai|safety.(system|filter|settings)"
+    r"|flagged (as|by|for)|input was flagged|prohibited.content|blocked.?reason|content.(?:has been |was )?blocked"
+    r"|data_inspection_failed",
     re.IGNORECASE,
 )
-_FILTERED = re.compile(r"content.?(filter|policy|management)|responsible.?ai|safety (system|filter)", re.IGNORECASE)
 # What is opened and never closed ends with the text: looking for its end from every `<` would take minutes.
 _MARKUP = re.compile(r"<(script|style)\b.*?(?:</\1>|\Z)|<[^<>]+>", re.DOTALL | re.IGNORECASE)
 # A 429 that waiting does not cure: the account is out of money.
 _OUT_OF_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+# Nor one for a single request that is larger than a minute's tokens (OpenAI and Groq).
+_TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
+# Cloudflare's own, for a server behind it that is down, unreachable or too slow.
+CLOUDFLARE = range(520, 525)
+GATEWAY_EXCEPTION = "x-portkey-gateway-exception"
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes, *, secrets: Iterable[str] = ()) -> UpstreamError:
@@ -66,16 +72,34 @@ def classify_body(status: int, headers: Mapping[str, str], body: Any) -> Upstrea
     message, code, provider = _read(body)
     provider = provider or headers.get("x-portkey-provider") or None
     kind = _kind(status, code, message)
-    return kind(
+    error = kind(
         _describe(status, message, code, provider),
         status=status,
         code=code,
         body=body if isinstance(body, dict) else str(body)[:_LONGEST_TEXT],
         request_id=headers.get("x-request-id") or headers.get("request-id") or None,
         retry_after=retry_after(headers),
-        retryable=status in RETRY_STATUS_CODES and code not in _OUT_OF_QUOTA,
+        retryable=(status in RETRY_STATUS_CODES or status in CLOUDFLARE)
+        and code not in _OUT_OF_QUOTA
+        and not _TOO_LARGE.search(message),
         provider=provider,
+        by_gateway=_made_by_gateway(status, headers, body),
     )
+    if isinstance(error, ContextLengthError):
+        error.limit, error.needed = sizes(message)
+    return error
+
+
+def _made_by_gateway(status: int, headers: Mapping[str, str], body: Any) -> bool:
+    """Whether the gateway failed itself: by its own error shape, or by a page of a proxy before it.
+
+    What the gateway passes on carries headers of its own, and is JSON: of pages it makes `{"html-message"}`.
+    """
+    if status < 500:  # noqa: PLR2004
+        return False
+    if isinstance(body, dict):
+        return body.get("status") == "failure" or headers.get(GATEWAY_EXCEPTION) == "true"
+    return not any(name.startswith("x-portkey-") for name in headers)
 
 
 def _read(body: Any) -> tuple[str, str | None, str | None]:
@@ -107,14 +131,15 @@ def _plain(text: str) -> str:
 
 
 def _kind(status: int, code: str | None, message: str) -> type[UpstreamError]:
+    words = f"{code} {message}"
     if status == GUARDRAIL_DENIED:
         return GuardrailError
     if status in {401, 403}:
-        return AuthenticationError
+        # Moderation may come as 403 (OpenRouter); the words of a refused key speak of neither content nor flags.
+        return ContentFilterError if status != 401 and _FILTERED.search(words) else AuthenticationError  # noqa: PLR2004
     if status == RATE_LIMITED:
         return UpstreamRateLimitError
-    words = f"{code} {message}"
-    if status < 500 and _CONTEXT.search(words):  # noqa: PLR2004
+    if status < 500 and speaks_of_context_length(words):  # noqa: PLR2004
         return ContextLengthError
     if status < 500 and _FILTERED.search(words):  # noqa: PLR2004
         return ContentFilterError

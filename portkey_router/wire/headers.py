@@ -12,13 +12,13 @@ from portkey_router.providers import portkey_provider
 from portkey_router.secrets import is_secret_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from portkey_router.messages import CallOptions
     from portkey_router.settings import Settings
     from portkey_router.targets import Target
 
-__all__ = ["base_headers", "call_headers", "config_headers", "secrets_in", "target_headers"]
+__all__ = ["SecretsIn", "base_headers", "call_headers", "config_headers", "secrets_in", "target_headers"]
 
 METADATA_VALUE_LIMIT = 128  # Portkey refuses longer values (docs: product/observability/metadata)
 _ILLEGAL = re.compile(r"[\r\n\0]")
@@ -119,6 +119,18 @@ def _checked(headers: dict[str, str]) -> dict[str, str]:
 
 def _reveal(secret: Any) -> str:
     return str(secret.get_secret_value())
+
+
+class SecretsIn:
+    """`secrets_in(headers)`, found once somebody looks: only errors need them."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(secrets_in(self._headers))
 
 
 def secrets_in(headers: Mapping[str, str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from portkey_router.errors import UpstreamError, UpstreamUnavailableError
 from portkey_router.messages import Choice, Chunk, ToolCallDelta
 from portkey_router.secrets import redact_json
+from portkey_router.wire.context_length import speaks_of_context_length
 from portkey_router.wire.failures import classify, classify_body
 from portkey_router.wire.usage import count_of, usage_of
 
@@ -44,6 +45,8 @@ def decode_reply(reply: HttpReply, *, secrets: Iterable[str] = ()) -> dict[str, 
     if isinstance(body, dict):
         choices = [choice for choice in _list(body.get("choices")) if isinstance(choice, dict)]
         error = body.get("error") or next((choice["error"] for choice in choices if choice.get("error")), None)
+        if not error and any(choice.get("finish_reason") == "error" for choice in choices):
+            error = {"message": "the answer ended with the finish_reason 'error'"}
         if error:
             raise error_in_event({**body, "error": error}, reply.headers, secrets=secrets)
         if any(isinstance(choice.get("message"), dict) for choice in choices):
@@ -60,14 +63,38 @@ NO_ANSWER = 502
 """The status of an error that came with 200: whoever answered so was not the provider. Other targets may be asked."""
 
 
+# What the error of a stream, or of a 200, says in the place of a status: the first word that is found in its code or
+# type. Anything else may pass, or not: it counts as 502.
+_STATUS_BY_WORD = (
+    ("context_length", 400),
+    ("content_filter", 400),
+    ("content_policy", 400),
+    ("quota", 429),
+    ("rate_limit", 429),
+    ("too_many_requests", 429),
+    ("overloaded", 529),
+    ("unavailable", 503),
+    ("timeout", 504),
+    ("authentication", 401),
+    ("invalid_api_key", 401),
+    ("permission", 403),
+    ("server_error", 500),
+)
+
+
 def _status_of(error: Any) -> int:
     """The status an error carries in its own body, if it does."""
-    if isinstance(error, dict):
-        for name in ("status", "status_code", "code"):
-            value = error.get(name)
-            if isinstance(value, int) and 400 <= value < 600:  # noqa: PLR2004
-                return value
-    return NO_ANSWER
+    if not isinstance(error, dict):
+        return NO_ANSWER
+    for name in ("status", "status_code", "code"):
+        value = error.get(name)
+        if isinstance(value, int) and 400 <= value < 600:  # noqa: PLR2004
+            return value
+    said = " ".join(str(error.get(name)) for name in ("code", "type", "status") if error.get(name)).lower()
+    found = next((status for word, status in _STATUS_BY_WORD if word in said), NO_ANSWER)
+    if found == NO_ANSWER and speaks_of_context_length(str(error.get("message"))):
+        return 400
+    return found
 
 
 def error_in_event(

@@ -157,7 +157,7 @@ def _money(value: Any) -> Decimal | None:
 
 def _first(*values: Any) -> int | None:
     """The first count among these; a 0 yields to a later count above it."""
-    counts = [count for count in map(count_of, values) if count is not None]
+    counts = [count for value in values if value is not None and (count := count_of(value)) is not None]
     return next((count for count in counts if count), counts[0] if counts else None)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from portkey_router.flow.journey import Deadlines, Surroundings, journey
 from portkey_router.flow.steps import Abort, Open, Read, ReadAll, Send, Show, Step, Wait
-from portkey_router.messages import Chunk, Completion, Request
+from portkey_router.messages import Chunk, Completion, Embeddings, Request
 from portkey_router.planner import Attempt, Plan
 from portkey_router.targets import FALLBACK_STATUS_CODES
 from portkey_router.wire.http import Expiry, HttpCall, HttpReply
@@ -123,7 +123,7 @@ class Told:
     """What came of a journey fed by hand."""
 
     steps: list[Step]
-    shown: list[Chunk | Completion]
+    shown: list[Chunk | Completion | Embeddings]
     error: BaseException | None = None
 
     @property

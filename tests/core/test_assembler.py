@@ -116,7 +116,7 @@ def test_what_counts_as_shown(chunk: Chunk, shown: bool) -> None:
     """Text, reasoning, a refusal or a tool call is seen by the caller; a role, an end or a count is not."""
     assembler = Assembler()
     assembler.add(chunk)
-    assert assembler.shown is shown
+    assert bool(assembler.told) is shown
     assert chunk.visible is shown
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from portkey_router.drive import adrive, drive
 from portkey_router.errors import ConnectFailedError, PortkeyError, StreamInterruptedError, UpstreamUnavailableError
-from portkey_router.messages import Chunk, Completion
+from portkey_router.messages import Chunk, Completion, Embeddings
 from tests.core.fakes import (
     JSON,
     AsyncPort,
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 HEL = delta(content="Hel")
 TWO = plan(target("one"), target("two"))
 
-Outcome = tuple[list[Chunk | Completion], PortkeyError | None]
+Outcome = tuple[list[Chunk | Completion | Embeddings], PortkeyError | None]
 
 
 def by_thread(attempts: Plan, replies: list[Reply], *, stream: bool) -> Outcome:
     """What the sync driver shows, and the error it ends in."""
-    shown: list[Chunk | Completion] = []
+    shown: list[Chunk | Completion | Embeddings] = []
     try:
         shown.extend(drive(start(attempts, stream=stream), SyncPort(*replies)))
     except PortkeyError as error:
@@ -48,7 +48,7 @@ def by_loop(attempts: Plan, replies: list[Reply], *, stream: bool) -> Outcome:
     """The same for the async driver."""
 
     async def run() -> Outcome:
-        shown: list[Chunk | Completion] = []
+        shown: list[Chunk | Completion | Embeddings] = []
         try:
             async for item in adrive(start(attempts, stream=stream), AsyncPort(*replies)):
                 shown.append(item)  # noqa: PERF401  (what was shown before an error is kept)
@@ -82,7 +82,7 @@ def test_both_drivers_show_the_same(
     script = replies()
     shown, error = run(TWO, script, stream=isinstance(script[-1], Stream))
     assert error is None
-    assert [item.content if isinstance(item, Chunk) else item.text for item in shown] == texts
+    assert [item.content if isinstance(item, Chunk) else str(item) for item in shown] == texts
     assert all(reply.aborted == 1 for reply in script if isinstance(reply, Stream))
 
 

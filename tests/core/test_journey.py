@@ -12,8 +12,8 @@ from portkey_router.errors import (
     UpstreamUnavailableError,
 )
 from portkey_router.flow.journey import Deadlines
+from portkey_router.flow.policy import RETRY_AFTER_MAX
 from portkey_router.flow.steps import Send, Show
-from portkey_router.flow.verdict import RETRY_AFTER_MAX
 from portkey_router.messages import AttemptRecord, Usage
 from portkey_router.targets import FALLBACK_STATUS_CODES, Fallback, Single, Target
 from portkey_router.wire.http import HttpReply
@@ -43,7 +43,8 @@ def test_an_answer_at_once() -> None:
     route = whole.route
     assert (route.trace_id, route.target, route.provider) == ("t-1", "one", "openai")
     assert (route.cache_status, route.request_id, route.retries, route.run_on) == ("HIT", "r-1", 1, "client")
-    assert route.attempts == (AttemptRecord("one", "model-one", "ok", 0.0, status=200),)
+    (attempt,) = route.attempts
+    assert attempt == AttemptRecord("one", "model-one", "ok", 0.0, status=200, billed="no", usage=Usage(5, 2, 7))
 
 
 def test_the_call_that_is_made() -> None:

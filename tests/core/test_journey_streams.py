@@ -14,7 +14,7 @@ from portkey_router.errors import (
     StreamInterruptedError,
     UpstreamRateLimitError,
 )
-from portkey_router.flow.journey import USAGE_WAIT, Deadlines
+from portkey_router.flow.journey import DONE_WAIT, USAGE_WAIT, Deadlines
 from portkey_router.flow.steps import Abort, CallerLeft, Open, Read, Show
 from portkey_router.messages import Chunk, Usage
 from portkey_router.targets import Fallback
@@ -163,7 +163,7 @@ def test_the_deadlines_of_a_stream() -> None:
     first, silence, usage = Expiry(10, "first_token", 10), Expiry(20, "silence", 20), Expiry(5, "silence", USAGE_WAIT)
     assert reads == [first, first, silence, usage]
     short = tell(plan(), Stream(WHOLE), clock=Clock(0), deadlines=replace(deadlines, total=15))
-    assert [step.expiry.at for step in short.steps if isinstance(step, Read)] == [10, 10, 15, 15, 5, 5]
+    assert [step.expiry.at for step in short.steps if isinstance(step, Read)] == [10, 10, 15, 15, USAGE_WAIT, DONE_WAIT]
 
 
 def test_comments_do_not_count_as_life() -> None:

@@ -22,6 +22,7 @@ from portkey_router import (
     Conditional,
     ConfigurationError,
     DeadlineExceededError,
+    Embeddings,
     Fallback,
     LoadBalance,
     Plan,
@@ -55,6 +56,10 @@ def core() -> None:
     messages = [{"role": "user", "content": "Hello"}]
     router = PortkeyRouter.from_env(model="gpt-4o", timeout=30)
     assert_type(router, PortkeyRouter)
+    vectors = router.embed(["Hello"], model="text-embedding-3-small", dimensions=8)
+    assert_type(vectors, Embeddings)
+    assert_type(vectors.vectors, tuple[list[float], ...])
+    assert_type(vectors.attempts, tuple[AttemptRecord, ...])
     answer = router.complete(messages, temperature=0, metadata={"_user": "u1"})
     assert_type(answer, Completion)
     assert_type(answer.text, str)
