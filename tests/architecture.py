@@ -373,7 +373,7 @@ def functions(sources: Mapping[str, str]) -> list[Function]:
 def public_names_are_listed(sources: Mapping[str, str]) -> list[str]:
     """`__all__` of each package with public names is sorted, complete, and lists nothing that is not there."""
     breaches = []
-    for path in ("portkey_router/__init__.py", "langchain_portkey_router/__init__.py"):
+    for path in (f"{package}/__init__.py" for package in PACKAGES):
         if path not in sources:
             continue
         tree = _parse(sources[path])

@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_core.load import dumpd, dumps
 from langchain_core.tracers.base import BaseTracer
-from pydantic import SecretStr
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.callbacks.base_handler import BaseCallbackHandler
+from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # not listed there
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from pydantic import BaseModel, SecretStr
 
 from langchain_portkey_router import ChatPortkey, PortkeyEmbeddings
-from llama_index_portkey import PortkeyEmbedding
+from llama_index_portkey import PortkeyEmbedding, PortkeyLLM
 from portkey_router import (
     Conditional,
     ConfigurationError,
@@ -45,8 +50,10 @@ OPTION_KEY = "PLANTED-option-0123456789"
 CONFIG_KEY = "PLANTED-config-0123456789"
 PLANTED = "PLANTED-"
 
+Model = ChatPortkey | PortkeyLLM
 
-def models() -> Iterator[ChatPortkey]:
+
+def models(kind: type[Model] = ChatPortkey) -> Iterator[Model]:
     """Models that hold planted keys in every place that takes one."""
     target = Target(
         "gpt-4o", provider="openai", api_key=PROVIDER_KEY, options={"aws_secret_access_key": OPTION_KEY}, name="a"
@@ -59,20 +66,17 @@ def models() -> Iterator[ChatPortkey]:
         keyed,
     ):
         run_on: RunOn = "client" if isinstance(strategy, Fallback | Target) else "gateway"
-        yield ChatPortkey(strategy=strategy, api_key=API_KEY, run_on=run_on)
+        yield kind(strategy=strategy, api_key=API_KEY, run_on=run_on)
     headers = {"x-portkey-api-key": HEADER_KEY, "x-portkey-virtual-key": VIRTUAL_KEY, "Authorization": PROVIDER_KEY}
-    yield ChatPortkey(model="gpt-4o", api_key=API_KEY, default_headers=headers)
-    yield ChatPortkey(model="gpt-4o", api_key=API_KEY, virtual_key=VIRTUAL_KEY, virtual_keys={"openai": HEADER_KEY})
+    yield kind(model="gpt-4o", api_key=API_KEY, default_headers=headers)
+    yield kind(model="gpt-4o", api_key=API_KEY, virtual_key=VIRTUAL_KEY, virtual_keys={"openai": HEADER_KEY})
     config = {"provider": "openai", "api_key": CONFIG_KEY}
-    yield ChatPortkey(model="gpt-4o", api_key=API_KEY, config=config)
-    yield ChatPortkey(model="gpt-4o", api_key=API_KEY, config=json.dumps(config))
+    yield kind(model="gpt-4o", api_key=API_KEY, config=config)
+    yield kind(model="gpt-4o", api_key=API_KEY, config=json.dumps(config))
 
 
-def texts_of(llm: ChatPortkey) -> Iterator[str]:
-    """Every text that a model turns into without being called."""
-    router = llm._the_router()
-    yield repr(llm)
-    yield str(llm)
+def texts_of_langchain(llm: ChatPortkey) -> Iterator[str]:
+    """Every text that LangChain makes of a model."""
     yield dumps(llm)
     yield json.dumps(dumpd(llm), default=repr)
     yield repr(llm.to_json())
@@ -80,20 +84,44 @@ def texts_of(llm: ChatPortkey) -> Iterator[str]:
     yield repr(llm._identifying_params)
     yield repr(llm._get_invocation_params())
     yield repr(llm.asdict())
+
+
+def texts_of_llama_index(llm: PortkeyLLM) -> Iterator[str]:
+    """Every text that LlamaIndex makes of a model."""
+    yield json.dumps(llm.to_dict())
+    yield llm.to_json()
+    yield repr(llm.to_payload())
+    yield repr(llm.metadata)
+    yield repr(llm.as_structured_llm(_Answer))
+    yield json.dumps(llm.as_structured_llm(_Answer).to_dict())
+
+
+class _Answer(BaseModel):
+    text: str
+
+
+def texts_of(llm: Model) -> Iterator[str]:
+    """Every text that a model turns into without being called."""
+    router = llm._the_router()
+    yield repr(llm)
+    yield str(llm)
+    yield from texts_of_langchain(llm) if isinstance(llm, ChatPortkey) else texts_of_llama_index(llm)
     yield llm.model_dump_json()
     yield pickle.dumps(llm).decode("latin-1")
     yield repr(router)
     yield repr(router.settings)
-    plan = router.plan([{"role": "user", "content": "hi"}], model=llm.model_name)
+    model = llm.model_name if isinstance(llm, ChatPortkey) else llm.model
+    plan = router.plan([{"role": "user", "content": "hi"}], model=model)
     yield repr(plan)
     yield str(plan)
     yield repr(llm.strategy)
     yield pickle.dumps(llm.strategy).decode("latin-1")
 
 
-def test_no_text_of_a_model_holds_a_key() -> None:
-    """repr, str, dumps, to_json, cache key, dict, JSON, pickle, plan: of every kind of model."""
-    for llm in models():
+@pytest.mark.parametrize("kind", [ChatPortkey, PortkeyLLM])
+def test_no_text_of_a_model_holds_a_key(kind: type[Model]) -> None:
+    """repr, str, dumps, to_json, to_dict, payload, cache key, JSON, pickle, plan: of every kind of model."""
+    for llm in models(kind):
         for text in texts_of(llm):
             assert PLANTED not in text, text
 
@@ -247,6 +275,80 @@ def test_calls_leak_nothing(portkey_sandbox: PortkeyDouble, caplog: pytest.LogCa
     texts += [*runs.texts, caplog.text]
     assert len(runs.texts) == 2
     for text in texts:
+        assert PLANTED not in text
+        assert server.api_key not in text
+
+
+class Events(BaseEventHandler):
+    """Keeps what LlamaIndex's dispatcher tells."""
+
+    texts: list[str] = []  # noqa: RUF012  (a pydantic field, copied for each instance)
+
+    def handle(self, event: Any, **_: Any) -> None:
+        """Keep it."""
+        self.texts += [repr(event), repr(event.model_dump())]
+
+
+class Payloads(BaseCallbackHandler):
+    """Keeps what LlamaIndex's callback manager tells."""
+
+    def __init__(self) -> None:
+        super().__init__(event_starts_to_ignore=[], event_ends_to_ignore=[])
+        self.texts: list[str] = []
+
+    def on_event_start(
+        self, event_type: Any, payload: Any = None, event_id: str = "", parent_id: str = "", **_: Any
+    ) -> str:
+        """Keep it."""
+        self.texts.append(repr(payload))
+        return event_id
+
+    def on_event_end(self, event_type: Any, payload: Any = None, event_id: str = "", **_: Any) -> None:
+        """Keep it."""
+        self.texts.append(repr(payload))
+
+    def start_trace(self, trace_id: str | None = None) -> None:
+        """Nothing to keep."""
+
+    def end_trace(self, trace_id: str | None = None, trace_map: Any = None) -> None:
+        """Nothing to keep."""
+
+
+@pytest.mark.parametrize("fault", ["none", "echo"])
+def test_calls_of_llama_index_leak_nothing(
+    portkey_sandbox: PortkeyDouble, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    """Logs at DEBUG, events, payloads, answers and errors of calls hold no key, even if the provider quotes it back."""
+    caplog.set_level(logging.DEBUG)
+    server = portkey_sandbox
+    server.add_virtual_key(VIRTUAL_KEY, provider="openai")
+    if fault == "echo":
+        said = {"error": {"message": f"bad keys {VIRTUAL_KEY} and {server.api_key}", "type": "x", "code": VIRTUAL_KEY}}
+        server.always(VIRTUAL_KEY, sandbox.Fault.status(401, body=said))
+    events, payloads = Events(), Payloads()
+    llm = PortkeyLLM(
+        model="gpt-4o",
+        virtual_key=VIRTUAL_KEY,
+        api_key=server.api_key,
+        base_url=server.url,
+        max_retries=0,
+        callback_manager=CallbackManager([payloads]),
+        additional_kwargs={"extra_headers": {"x-secret-header": HEADER_KEY}},
+    )
+    root = get_dispatcher()
+    texts: list[str] = []
+    root.add_event_handler(events)
+    try:
+        for verb in (llm.chat, lambda messages: list(llm.stream_chat(messages))):
+            try:
+                texts.append(repr(verb([ChatMessage("hi")])))
+            except PortkeyError as error:
+                texts += evidence(error)
+    finally:
+        root.event_handlers.remove(events)
+    assert len(events.texts) > 4
+    assert len(payloads.texts) >= 4
+    for text in [*texts, *events.texts, *payloads.texts, caplog.text, *texts_of(llm)]:
         assert PLANTED not in text
         assert server.api_key not in text
 

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 import langchain_portkey_router
+import llama_index_portkey
 import portkey_router
 from portkey_router import sandbox
 
 PROGRAMS = sorted((Path(__file__).parent / "typing").glob("user_*.py"))
+PACKAGES = [portkey_router, langchain_portkey_router, llama_index_portkey, sandbox]
 # As strict as a user's own settings may be.
 RULES = {"typeCheckingMode": "strict", "reportUnnecessaryTypeIgnoreComment": "error"}
 
@@ -60,7 +62,7 @@ def test_pyright_finds_what_is_wrong(tmp_path: Path) -> None:
         assert rule in found
 
 
-@pytest.mark.parametrize("package", [portkey_router, langchain_portkey_router, sandbox], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda each: each.__name__)
 def test_what_a_package_lists_is_there(package: Any) -> None:
     """Every name of `__all__` is there, `from ... import *` gives exactly those, and each class says whose it is."""
     names: dict[str, Any] = {}
@@ -70,7 +72,7 @@ def test_what_a_package_lists_is_there(package: Any) -> None:
     assert len(set(package.__all__)) == len(package.__all__)
 
 
-@pytest.mark.parametrize("package", [portkey_router, langchain_portkey_router], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("package", PACKAGES[:3], ids=lambda each: each.__name__)
 def test_a_package_says_that_it_is_typed(package: Any) -> None:
     """`py.typed` lies beside `__init__.py`: without it type checkers of users see nothing."""
     assert Path(package.__file__).with_name("py.typed").is_file()
