@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["expand_contractions", "normalise"]
+__all__ = ["expand_contractions", "normalise", "straight_quotes"]
 
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201b": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"'})
 _CODE = re.compile(
@@ -63,6 +63,11 @@ _BARE = {
     "wont": "will not",
     "wouldnt": "would not",
 }
+
+
+def straight_quotes(text: str) -> str:
+    """The text with plain quotes and apostrophes in place of curly ones."""
+    return text.translate(_QUOTES)
 
 
 def normalise(text: str) -> str:

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-__all__ = ["NEGATIONS", "time_word"]
+__all__ = [
+    "COORDINATORS",
+    "DETERMINERS",
+    "FRAMES",
+    "NEGATIONS",
+    "PIVOTS",
+    "STOP",
+    "say_denials",
+    "stem",
+    "time_word",
+]
 
 # A question with one of these has another answer at another time.
 _TIME = re.compile(
@@ -16,9 +27,86 @@ _TIME = re.compile(
     re.IGNORECASE,
 )
 
+# Each denies what it stands beside. "cannot" and "n't" have become "not" before they are counted.
 NEGATIONS = frozenset(
-    {"not", "no", "never", "without", "neither", "nor", "none", "nobody", "nothing", "nowhere", "cannot"}
+    "not no never without neither nor none nobody nothing nowhere hardly barely"
+    " nicht kein keine keinen keiner nie niemals ohne pas jamais sans ne nunca jam\u00e1s ning\u00fan ninguna n\u00e3o nem sem"
+    " senza mai niet geen nooit".split()
 )
+# Negations that deny nothing of what is asked: politeness, tags, and the asker's own ignorance.
+FRAMES = re.compile(
+    r"\bi (?:do|did|can|could) not (?:really |even )?(?:find|locate|recall|remember)"
+    r"|\bi (?:do|did|can|could) not (?:really |even )?(?:know|understand|get|see|figure out)"
+    r"(?= (?:how|what|why|where|when|if|whether|which|who))"
+    r"|\bif you (?:do|would) not mind\b|\bwhether or not\b|\bor not\b|\bnot only\b|\bno (?:problem|worries|rush|doubt)\b"
+    r"|\bnot sure(?= (?:how|what|why|where|when|if|whether|which|who))"
+    r"|\b(?:is|are|was|do|does|did|can|could|would|will) not (?:it|you|they|he|she|we)(?=\W*$)"
+    r"|^(?:can|could|would|will|do) not you\b|\bdo not hesitate\b|\bwhy not\b"
+)
+# Denials that have a word of their own, which is then judged as one of two opposites ("is not working", "is broken").
+_DENIALS = re.compile(
+    r"\b(?:do|does|did|will|would|is|are|was|were|have|has|be) not (?:been |be |being )?(working|work|worked)\b"
+    r"|\bnot (right|correct|possible|available|valid|safe|legal|allowed|permitted|the same)\b"
+    r"|\b(?:fail(?:s|ed|ing)? to|refus(?:es?|ed|ing) to|unable to|not able to|no longer)\b"
+)
+_DENIED = {
+    "working": "broken",
+    "work": "broken",
+    "worked": "broken",
+    "right": "wrong",
+    "correct": "wrong",
+    "possible": "impossible",
+    "available": "unavailable",
+    "valid": "invalid",
+    "safe": "unsafe",
+    "legal": "illegal",
+    "allowed": "forbidden",
+    "permitted": "forbidden",
+    "the same": "different",
+}
+
+
+def say_denials(text: str) -> str:
+    """`is not working` -> `is broken`, `failed to arrive` -> `not arrive`; lower case, contractions expanded."""
+    return _DENIALS.sub(lambda found: _DENIED.get(found[1] or found[2], "not"), text)
+
+
+# Words without a say in what is asked.
+DETERMINERS = frozenset("a an the this that these those my your our their its some any".split())
+STOP = DETERMINERS | frozenset(
+    "i me you we us it they them he she am is are was were be been being do does did doing have has had having"
+    " can could will would shall should may might must what which who whom whose when where why how there here"
+    " and or but if so as just also too very really please kindly thanks thank thx cheers hi hello hey dear sorry"
+    " tell explain describe give show know want need like help let get got yes ok okay well still already yet ever"
+    " much many lot about".split()
+)
+# Kept in the order of words: around them two words change places (`from A to B`).
+PIVOTS = frozenset("from to into onto in on at of for with by than over under before after against behind out off".split())
+# Around these, changing places changes nothing.
+COORDINATORS = frozenset(("and", "or", "vs", "versus", "&"))
+_WHOLE_WORDS = frozenset("evening morning nothing something anything everything during building thing king".split())
+
+
+@lru_cache(maxsize=8192)
+def stem(word: str) -> str:
+    """The word without the commonest English endings, so that `enabled`, `enables` and `enabling` are one."""
+    if word in _WHOLE_WORDS or len(word) < 4 or not word.isalpha():
+        return word
+    if word.endswith("ies"):
+        word = word[:-3] + "y"
+    elif word.endswith(("sses", "xes", "zes", "ches", "shes")):
+        word = word[:-2]
+    elif word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    for ending in ("ing", "ed"):
+        rest = word.removesuffix(ending)
+        if rest != word and len(rest) > 2 and _VOWEL.search(rest):
+            word = rest[:-1] if rest[-1] == rest[-2] and rest[-1] not in "lsz" else rest
+            break
+    return word[:-1] if len(word) > 3 and word.endswith("e") else word
+
+
+_VOWEL = re.compile(r"[aeiouy]")
 
 
 def time_word(text: str) -> str | None:
