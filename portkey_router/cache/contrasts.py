@@ -51,6 +51,10 @@ hard harden | soft soften
 rough | smooth
 sharp | blunt dull
 sweet | sour bitter salty
+contain have | lack
+tighten tight tighter | loosen loose looser
+sum | difference
+boom | crash
 alive live living | dead die
 same identical | different
 true | false
@@ -58,6 +62,7 @@ right correct | wrong incorrect
 work working | broken
 possible | impossible
 available | unavailable
+happy | unhappy
 allow permit | forbid
 left | right
 top | bottom

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from portkey_router.cache.contrasts import OPPOSITES, POLES, Pole, prefixed
 from portkey_router.cache.normalise import expand_contractions, straight_quotes
 from portkey_router.cache.quantities import Quantity, differing, quantities, units
-from portkey_router.cache.words import COORDINATORS, DETERMINERS, FRAMES, NEGATIONS, PIVOTS, STOP, say_denials, stem
+from portkey_router.cache.words import COORDINATORS, DETERMINERS, FRAMES, NEGATIONS, PIVOTS, STOP, say_denials, slips, stem
 
 __all__ = ["Features", "Guards"]
 
@@ -36,7 +36,10 @@ _ASIDES = frozenset("i i'm i'd i've i'll ok hi hello hey please thanks faq asap 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the guards read of one question: quantities, negations, contrasts, names, and the words in their order."""
+    """What the guards read of one question: quantities, negations, contrasts, names, and the words in their order.
+
+    `words` are stems of what says something, with the prepositions between them; `tokens` all words as they stand.
+    """
 
     quantities: tuple[Quantity, ...] = ()
     units: frozenset[Quantity] = frozenset()
@@ -55,7 +58,8 @@ class Guards:
     - `numbers`: other numbers, or other units (`5 km`, `5 miles`).
     - `negation`: one denies what the other does not.
     - `antonyms`: opposites and members of closed sets (`enable`, `disable`; `June`, `July`; `when`, `where`).
-    - `entities`: a name, acronym or quotation that the other does not have.
+    - `entities`: a name, acronym or quotation that the other does not have; or nothing differs but a word or two in the
+      same place, and not by a slip of the keys (`salmon`, `lamb`).
     - `order`: the same words with two of them in each other's place (`from A to B`).
     - `time_words`: asked when a key is made (`key_of_messages(time_words=guards.time_words)`), not of pairs.
     """
@@ -84,7 +88,7 @@ class Guards:
             return "negation"
         if self.antonyms and _opposed(asked, stored):
             return "antonyms"
-        if self.entities and asked.names != stored.names and _other_names(asked, stored):
+        if self.entities and _other_subject(asked, stored):
             return "entities"
         if self.order and asked.words != stored.words and _reordered(asked, stored):
             return "order"
@@ -107,7 +111,7 @@ def _read(text: str) -> Features:
         poles=frozenset(pole for word in words for pole in POLES.get(word, ())),
         names=_names(text),
         words=tuple(_said(tokens)),
-        tokens=tuple(tokens),
+        tokens=tuple(token for token in tokens if token[0].isalnum()),
     )
 
 
@@ -144,6 +148,9 @@ def _names(text: str) -> frozenset[str]:
 _MANY = 3
 _ALIKE = 0.8
 _FEW = 16
+_PHRASE = 2
+_ROOT = 6
+_LONG_WORD = 8
 
 
 def _other_units(asked: frozenset[Quantity], stored: frozenset[Quantity]) -> str | None:
@@ -171,8 +178,30 @@ def _opposed(asked: Features, stored: Features) -> bool:
     return any(prefixed(one, other) for one in one_side for other in other_side)
 
 
-def _other_names(asked: Features, stored: Features) -> bool:
-    return bool(_missing(stored, asked.names) or _missing(asked, stored.names))
+def _other_subject(asked: Features, stored: Features) -> bool:
+    if asked.names != stored.names and (_missing(stored, asked.names) or _missing(asked, stored.names)):
+        return True
+    return asked.tokens != stored.tokens and _replaced(asked.tokens, stored.tokens)
+
+
+def _replaced(asked: tuple[str, ...], stored: tuple[str, ...]) -> bool:
+    """Whether the texts are equal but for one place, where each has words of its own that say something."""
+    shorter = min(len(asked), len(stored))
+    start = next((place for place in range(shorter) if asked[place] != stored[place]), shorter)
+    end = next((place for place in range(shorter - start) if asked[-1 - place] != stored[-1 - place]), shorter - start)
+    here, there = asked[start : len(asked) - end], stored[start : len(stored) - end]
+    if not (0 < len(here) <= _PHRASE and 0 < len(there) <= _PHRASE) or not start + end:
+        return False
+    if any(word in STOP or word in PIVOTS or word in COORDINATORS for word in (*here, *there)):
+        return False
+    return not _same_phrase("".join(here), "".join(there))
+
+
+def _same_phrase(one: str, other: str) -> bool:
+    """Whether two words are forms of one, or one of them a slip of the keys."""
+    if stem(one) == stem(other) or one[:_ROOT] == other[:_ROOT]:
+        return True
+    return one[0] == other[0] and slips(one, other) <= (2 if min(len(one), len(other)) >= _LONG_WORD else 1)
 
 
 def _missing(features: Features, names: frozenset[str]) -> set[str]:

@@ -47,6 +47,7 @@ _ORDINALS = {
 _OTHER = {"half": "1/2", "twice": "2", "thrice": "3", "double": "2", "triple": "3", "dozen": "12"}
 _DIGITS = re.compile(r"(-?\d[\d.,:/]*?)(st|nd|rd|th|k|bn|x)?")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_SHORT = frozenset("km cm mm kg mg ml gb mb kb tb kw lb oz ft ms ns °c °f".split())
 _SIGNS = frozenset("$€£¥₹")
 
 
@@ -78,8 +79,8 @@ def _unit(token: str) -> tuple[str, frozenset[str]]:
 
 
 def units(tokens: Sequence[str]) -> frozenset[Quantity]:
-    """The units named anywhere, as (dimension, unit); abbreviations of one or two letters not, being words too."""
-    found = (_unit(token) for token in tokens if len(token) > 2 or token in _SIGNS)
+    """The units named anywhere, as (dimension, unit); of the shortest names only those that are no words."""
+    found = (_unit(token) for token in tokens if len(token) > 2 or token in _SHORT or token in _SIGNS)
     return frozenset((dimension, unit) for unit, dimensions in found for dimension in dimensions)
 
 

@@ -13,19 +13,28 @@ __all__ = [
     "PIVOTS",
     "STOP",
     "say_denials",
+    "slips",
     "stem",
     "time_word",
 ]
 
-# A question with one of these has another answer at another time.
+# A question with one of these has another answer at another time; not in "by now", "and now it ...", which tell a story.
 _TIME = re.compile(
-    r"\b(?:today(?:'s)?|tonight(?:'s)?|yesterday(?:'s)?|tomorrow(?:'s)?|now|nowadays|current(?:ly)?|latest|newest"
-    r"|most recent(?:ly)?|at (?:the|this) moment|so far|up[- ]to[- ]date|breaking news|as of|these days|what time is it"
-    r"|(?:this|last|next) (?:minute|hour|morning|afternoon|evening|night|week|weekend|month|quarter|season|year"
-    r"|monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
-    r"|heute|gestern|jetzt|aktuell\w*|aujourd'hui|demain|maintenant|actuellement|hoy|ayer|ahora|actualmente)\b",
+    r"\b(?:today(?:'s)?|tonight(?:'s)?|tomorrow(?:'s)?|(?<!by )(?<!and )(?<!but )(?<!so )(?<!until )(?<!just )(?<!even )"
+    r"(?<!days )(?<!weeks )(?<!hours )(?<!months )(?<!years )now|nowadays|current(?:ly)?|latest|newest|most recent(?:ly)?"
+    r"|at (?:the|this) moment|up[- ]to[- ]date|breaking news|as of|these days|what time is it|next (?:__DATES__)"
+    r"|heute|gestern|jetzt|aktuell\w*|aujourd'hui|demain|maintenant|actuellement|hoy|ayer|ahora|actualmente)\b"
+    r"|\b(yesterday(?:'s)?|last night|(?:this|last) (?:__DATES__))\b".replace(
+        "__DATES__",
+        "minute|hour|morning|afternoon|evening|night|week|weekend|month|quarter|season|year"
+        "|monday|tuesday|wednesday|thursday|friday|saturday|sunday",
+    ),
     re.IGNORECASE,
 )
+# What happened to the asker, told before the question: "I ordered it last week".
+_STORY = re.compile(r"\b(?:i|i've|i'd|we|my|me|been)\b", re.IGNORECASE)
+_ASKING = re.compile(r"\b(?:who|what|which|when|where|how|why|was|were|is|are|did|do|does|has|have i|tell|show)\b", re.IGNORECASE)
+_SENTENCE_ENDS = re.compile(r"[.?!\n]")
 
 # Each denies what it stands beside. "cannot" and "n't" have become "not" before they are counted.
 NEGATIONS = frozenset(
@@ -36,18 +45,20 @@ NEGATIONS = frozenset(
 # Negations that deny nothing of what is asked: politeness, tags, and the asker's own ignorance.
 FRAMES = re.compile(
     r"\bi (?:do|did|can|could) not (?:really |even )?(?:find|locate|recall|remember)"
-    r"|\bi (?:do|did|can|could) not (?:really |even )?(?:know|understand|get|see|figure out)"
-    r"(?= (?:how|what|why|where|when|if|whether|which|who))"
+    r"|\b(?:i|we|but|and|just) (?:do|did|can|could) not (?:really |even )?(?:know|understand|get|see|figure out)"
+    r"(?= (?:how|what|why|where|when|if|whether|which|who))|\bi have no idea\b|\bdo(?:es)? not make (?:any )?sense\b"
     r"|\bif you (?:do|would) not mind\b|\bwhether or not\b|\bor not\b|\bnot only\b|\bno (?:problem|worries|rush|doubt)\b"
     r"|\bnot sure(?= (?:how|what|why|where|when|if|whether|which|who))"
     r"|\b(?:is|are|was|do|does|did|can|could|would|will) not (?:it|you|they|he|she|we)(?=\W*$)"
     r"|^(?:can|could|would|will|do) not you\b|\bdo not hesitate\b|\bwhy not\b"
 )
 # Denials that have a word of their own, which is then judged as one of two opposites ("is not working", "is broken").
+_CANNOT_GET = re.compile(r"\bnot (?:get|make)((?: [\w'-]+){1,6}) to work\b")
 _DENIALS = re.compile(
-    r"\b(?:do|does|did|will|would|is|are|was|were|have|has|be) not (?:been |be |being )?(working|work|worked)\b"
-    r"|\bnot (right|correct|possible|available|valid|safe|legal|allowed|permitted|the same)\b"
-    r"|\b(?:fail(?:s|ed|ing)? to|refus(?:es?|ed|ing) to|unable to|not able to|no longer)\b"
+    r"\b(?:(?:do|does|did|will|would|can|could|may|might|is|are|was|were|have|has|be) )?not (?:been |be |being |\w+ly )?"
+    r"(working|work|worked)\b"
+    r"|\bnot (right|correct|possible|available|valid|safe|legal|allowed|permitted|happy|the same|go(?:ing|ne)? through)\b"
+    r"|\b(?:fail(?:s|ed|ing)? to|refus(?:es?|ed|ing) to|unable(?: to)?|not able to|no longer)\b"
 )
 _DENIED = {
     "working": "broken",
@@ -62,12 +73,17 @@ _DENIED = {
     "legal": "illegal",
     "allowed": "forbidden",
     "permitted": "forbidden",
+    "happy": "unhappy",
     "the same": "different",
+    "go through": "fail",
+    "going through": "fail",
+    "gone through": "fail",
 }
 
 
 def say_denials(text: str) -> str:
-    """`is not working` -> `is broken`, `failed to arrive` -> `not arrive`; lower case, contractions expanded."""
+    """`is not working` -> `broken`, `failed to arrive` -> `not arrive`; lower case, contractions expanded."""
+    text = _CANNOT_GET.sub(r"\1 broken", text)
     return _DENIALS.sub(lambda found: _DENIED.get(found[1] or found[2], "not"), text)
 
 
@@ -109,7 +125,42 @@ def stem(word: str) -> str:
 _VOWEL = re.compile(r"[aeiouy]")
 
 
+def slips(one: str, other: str) -> int:
+    """The slips of the keys between two words: letters put in, left out, changed, or exchanged with their neighbour.
+
+    Optimal string alignment (Boytsov 2011, restricted Damerau-Levenshtein); words of any length, quadratic in it.
+    """
+    if abs(len(one) - len(other)) > _SLIPS:
+        return _SLIPS + 1
+    before: list[int] = []
+    above = list(range(len(other) + 1))
+    for row, letter in enumerate(one, 1):
+        line = [row]
+        for column, against in enumerate(other, 1):
+            least = min(above[column] + 1, line[-1] + 1, above[column - 1] + (letter != against))
+            if row > 1 and column > 1 and letter == other[column - 2] and one[row - 2] == against:
+                least = min(least, before[column - 2] + 1)
+            line.append(least)
+        before, above = above, line
+    return above[-1]
+
+
+_SLIPS = 2
+
+
 def time_word(text: str) -> str | None:
     """The first word that ties the question to the moment it is asked, lower case; None where there is none."""
-    found = _TIME.search(text)
-    return found[0].lower() if found else None
+    for found in _TIME.finditer(text):
+        if found[1] is None or not _tells(text, found.start(), found.end()):
+            return found[0].lower()
+    return None
+
+
+def _tells(text: str, start: int, end: int) -> bool:
+    """Whether the sentence around a word of the past is the asker's story and asks nothing itself."""
+    before = [found.end() for found in _SENTENCE_ENDS.finditer(text, 0, start)]
+    behind = _SENTENCE_ENDS.search(text, end)
+    sentence = text[before[-1] if before else 0 : behind.start() if behind else len(text)]
+    if (behind and behind[0] == "?") or text[start:end].endswith("'s"):
+        return False
+    return bool(_STORY.search(sentence)) and not _ASKING.search(sentence)
