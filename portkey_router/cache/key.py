@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from portkey_router.cache.canonical import digest
+from portkey_router.cache.courtesy import without_courtesy
 from portkey_router.cache.conversation import turns_of_dump, turns_of_messages
 from portkey_router.cache.llm_string import settings_of, settings_text
 from portkey_router.cache.normalise import normalise
@@ -30,10 +31,10 @@ _VERSION = 1  # of the digests: a change of what goes into them must not meet en
 class CacheKey:
     """The names of one request in a cache. The digests are hex SHA-256: no user text, no key is in them.
 
-    - `exact`: the whole request. `normalised`: the same after `normalise` of its text.
+    - `exact`: the whole request. `normalised`: the same after `normalise` of `text`.
     - `scope`: all but the text: tenant, namespace, model, deciding parameters, system prompt, tools, response format,
       every earlier turn, and what the last message holds beside its text. Fit for a TAG.
-    - `text`: the question, the only thing to embed; empty where there is none.
+    - `text`: the question, without greetings and thanks: the only thing to embed. Empty where there is none.
     - `semantic`: whether it may be compared by meaning; else `why_not` says why: `no user text`, `media`,
       `longer than the encoder reads`, or `time word: today`. The two exact layers serve it all the same.
     """
@@ -117,7 +118,8 @@ class _Asked:
         last = turns[-1] if turns and turns[-1].get("role") == "user" else None
         texts = [part for part in last["content"] if isinstance(part, str)] if last else []
         whole = "\n".join(texts)
-        text, rest = self._question(whole)
+        asked, rest = self._question(whole)
+        text = without_courtesy(asked)
         # Where texts and other parts stood, and what the others were.
         layout = (
             {**last, "content": [None if isinstance(part, str) else part for part in last["content"]]} if last else 0

@@ -13,7 +13,7 @@ __all__ = ["expand_contractions", "normalise", "straight_quotes"]
 
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201b": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"'})
 _CODE = re.compile(
-    r"[`{}\\_=<>|~^]|//|\w\(|\bdef \b|\bclass \b|\bselect \b.*\bfrom\b|;\s*$", re.IGNORECASE | re.MULTILINE
+    r"[`{}\\_=<>|~^]|//|\w\(|\bdef \b|\bclass \b|\bselect \S+ from\b|;\s*$", re.IGNORECASE | re.MULTILINE
 )
 _SPACE = re.compile(r"\s+")
 # A comma, semicolon or colon between words; not in 1,000 or 10:30.
@@ -29,6 +29,7 @@ _CASE_TELLS = frozenset(
     | {"mobile", "nice", "ok", "or", "pat", "polish", "r", "ram", "reading", "ruby", "rust", "sat", "sec", "swift"}
     | {"turkey", "us", "who"}
 )
+_LONGEST = 4_000  # characters: a document is seldom sent twice with another full stop
 _WHOLE = {
     "can't": "can not",
     "cannot": "can not",
@@ -73,7 +74,7 @@ def straight_quotes(text: str) -> str:
 def normalise(text: str) -> str:
     """The text in its normal form; idempotent, and never empty for a text that is not."""
     text = unicodedata.normalize("NFC", text.translate(_QUOTES)).strip()
-    if _CODE.search(text):
+    if len(text) > _LONGEST or _CODE.search(text):
         return text
     shouted = text.isupper()
     words = _SPACE.sub(" ", _PAUSE.sub(" ", text))

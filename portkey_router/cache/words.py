@@ -58,7 +58,7 @@ _DENIALS = re.compile(
     r"\b(?:(?:do|does|did|will|would|can|could|may|might|is|are|was|were|have|has|be) )?not (?:been |be |being |\w+ly )?"
     r"(working|work|worked)\b"
     r"|\bnot (right|correct|possible|available|valid|safe|legal|allowed|permitted|happy|the same|go(?:ing|ne)? through)\b"
-    r"|\b(?:fail(?:s|ed|ing)? to|refus(?:es?|ed|ing) to|unable(?: to)?|not able to|no longer)\b"
+    r"|\b(?:fail(?:s|ed|ing)? to|refus(?:es?|ed|ing) to|unable(?: to)?|not able to|no longer|yet to)\b"
 )
 _DENIED = {
     "working": "broken",
@@ -128,9 +128,10 @@ _VOWEL = re.compile(r"[aeiouy]")
 def slips(one: str, other: str) -> int:
     """The slips of the keys between two words: letters put in, left out, changed, or exchanged with their neighbour.
 
-    Optimal string alignment (Boytsov 2011, restricted Damerau-Levenshtein); words of any length, quadratic in it.
+    Optimal string alignment (Boytsov 2011, restricted Damerau-Levenshtein), counted up to 3, which is also what very
+    long words get.
     """
-    if abs(len(one) - len(other)) > _SLIPS:
+    if abs(len(one) - len(other)) > _SLIPS or len(one) > _LONGEST:
         return _SLIPS + 1
     before: list[int] = []
     above = list(range(len(other) + 1))
@@ -142,10 +143,11 @@ def slips(one: str, other: str) -> int:
                 least = min(least, before[column - 2] + 1)
             line.append(least)
         before, above = above, line
-    return above[-1]
+    return min(above[-1], _SLIPS + 1)
 
 
 _SLIPS = 2
+_LONGEST = 40
 
 
 def time_word(text: str) -> str | None:
