@@ -18,7 +18,7 @@ from portkey_router.cache.guards import Features, Guards
 from portkey_router.cache.key import key_of_langchain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from encoders import Encoder
     from langchain_core.messages import BaseMessage
@@ -185,10 +185,10 @@ def redis_url(given: str | None) -> Iterator[str | None]:
         return
     with ExitStack() as stack:
         try:
-            start: Callable[..., object] = importlib.import_module("tests.services.redis").redis_server
-            server = stack.enter_context(start())  # type: ignore[arg-type]  # a context manager of a module of the tests
+            services = importlib.import_module("tests.services.redis")
+            server = stack.enter_context(services.redis_server())
         except (ImportError, RuntimeError, OSError) as error:
             print(f"No Redis, so langchain-redis is judged by its rule alone: {error}\n")
             yield None
             return
-        yield str(server.url)  # type: ignore[attr-defined]  # as above
+        yield str(server.url)

@@ -91,7 +91,7 @@ class Encoder:
 
 
 def _wordllama(texts: list[str]) -> NDArray[np.float32]:
-    import wordllama
+    import wordllama  # type: ignore[import-untyped]  # the package ships no types
 
     # By default it looks for its tokenizer in the wrong folder of its own package, and then on the network.
     folder = Path(wordllama.__file__).parent

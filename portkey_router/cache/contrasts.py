@@ -51,7 +51,8 @@ hard harden | soft soften
 rough | smooth
 sharp | blunt dull
 sweet | sour bitter salty
-contain have | lack
+contain have with | lack
+liable subject | exempt
 tighten tight tighter | loosen loose looser
 sum | difference
 boom | crash
@@ -253,4 +254,7 @@ def prefixed(one: str, other: str) -> bool:
                 rest = first[len(here) :]
                 if len(rest) >= _SHORTEST_REST and rest == second[len(there) :]:
                     return True
-    return one.endswith("ful") and other == one[:-3] + "less" or other.endswith("ful") and one == other[:-3] + "less"
+    return any(
+        first.endswith("ful") and second == first.removesuffix("ful") + "less"
+        for first, second in ((one, other), (other, one))
+    )

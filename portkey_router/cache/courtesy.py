@@ -22,7 +22,7 @@ _REQUEST = (
     r"(?:please,? )?(?:can|could|would|will) you (?:please |kindly )?(?:tell|show|explain to) me(?= \w)"
     rf"|(?:please,? )?(?:can|could|would|will) you (?:please |kindly )?(?={_VERBS})"
     r"|would you mind telling me|i(?: would|'d) (?:like|love) to know|i was wondering|if you (?:do not|don't) mind"
-    r"|i(?:'d| would) be grateful if you could|(?:please |can |could |may )+i ask(?: you)?|can you (?:please )?help me\s*[?.!]+"
+    r"|i(?:'d| would) be grateful if you could|(?:can|could|may) i ask(?: you)?|can you (?:please )?help me\s*[?.!]+"
     r"|please help(?: me)?\s*[,.!:]+|please tell me|please,?|kindly"
 )
 _BEFORE = re.compile(rf"\s*(?:(?:{_GREETING}|{_REQUEST})[,\s]*(?=\S+\s+\S))+", re.IGNORECASE)

@@ -13,7 +13,18 @@ from dataclasses import dataclass
 from portkey_router.cache.contrasts import OPPOSITES, POLES, Pole, prefixed
 from portkey_router.cache.normalise import expand_contractions, straight_quotes
 from portkey_router.cache.quantities import Quantity, differing, quantities, units
-from portkey_router.cache.words import COORDINATORS, DETERMINERS, FRAMES, NEGATIONS, PIVOTS, STOP, say_denials, slips, stem
+from portkey_router.cache.words import (
+    COORDINATORS,
+    DETERMINERS,
+    FRAMES,
+    NEGATIONS,
+    PIVOTS,
+    STOP,
+    listed,
+    say_denials,
+    slips,
+    stem,
+)
 
 __all__ = ["Features", "Guards"]
 
@@ -26,12 +37,14 @@ _COMPOUND = re.compile(r"\b(log|sign|check|opt|zoom)(?:ging|ing|ming|ged|ed|s|te
 _HOW = re.compile(r"\bhow (long|much|many|often|far|old|tall|fast|big|soon|deep)\b")
 # Question words that ask; not "when paying", nor "the man who".
 _ASKS = re.compile(
-    r"\b(when|where)(?= (?:is|are|was|were|am|do|does|did|will|would|can|could|should|may|might|has|have|had)\b)|\bwhy\b"
+    r"\b(?:when|where)(?= (?:is|are|was|were|am|do|does|did|will|would|can|could|should|may|might|has|have|had)\b)"
+    r"|\bwhy\b"
     r"|(?:^|[.?!,] )who(?:se|m)?\b"
 )
 _CAPITALS = re.compile(r"(?<![.!?\"'(] )(?<!^)\b[A-Z][\w'-]*|\b[A-Z]{2,}\b|\b[a-zA-Z]+\d[\w-]*|\b\d+[A-Z]+\b")
 _QUOTED = re.compile(r"\"([^\"]+)\"")
-_ASIDES = frozenset("i i'm i'd i've i'll ok hi hello hey please thanks faq asap pls tia".split())
+_ARTICLE = ("a",)
+_ASIDES = listed("i i'm i'd i've i'll ok hi hello hey please thanks faq asap pls tia")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +134,7 @@ def _said(tokens: list[str]) -> list[str]:
     for position, token in enumerate(tokens):
         if token in COORDINATORS or token in PIVOTS:
             said.append(token)
-        elif token == "a" and _is_symbol(tokens, position):
+        elif token in _ARTICLE and _is_symbol(tokens, position):
             said.append("a.")
         elif token not in STOP and (token[0].isalnum()):
             said.append(stem(token))
@@ -150,7 +163,7 @@ _ALIKE = 0.8
 _FEW = 16
 _PHRASE = 2
 _ROOT = 6
-_LONG_WORD = 8
+_LONG_WORD = 6
 
 
 def _other_units(asked: frozenset[Quantity], stored: frozenset[Quantity]) -> str | None:
@@ -193,7 +206,7 @@ def _replaced(asked: tuple[str, ...], stored: tuple[str, ...]) -> bool:
     if not (0 < len(here) <= _PHRASE and 0 < len(there) <= _PHRASE) or not start + end:
         return False
     if any(word in STOP or word in PIVOTS or word in COORDINATORS for word in (*here, *there)):
-        return False
+        return False  # another turn of phrase, more often than another question
     return not _same_phrase("".join(here), "".join(there))
 
 

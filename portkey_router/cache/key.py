@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from portkey_router.cache.canonical import digest
-from portkey_router.cache.courtesy import without_courtesy
 from portkey_router.cache.conversation import turns_of_dump, turns_of_messages
+from portkey_router.cache.courtesy import without_courtesy
 from portkey_router.cache.llm_string import settings_of, settings_text
 from portkey_router.cache.normalise import normalise
 from portkey_router.cache.windows import exceeds

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from portkey_router.cache.words import listed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,10 +19,11 @@ WEAK = "~1"  # "one", "a week": a number, or only an article
 # Canonical unit: (dimensions, other names). Names of one letter count only behind a number.
 _UNITS = """
 length: millimetre mm millimeter | centimetre cm centimeter | metre m meter | kilometre km kilometer | inch in inches
-length: foot ft feet | yard yd | mile mi | nanometre nm | light-year lightyear
+length: nautical | foot ft feet | yard yd | mile mi | nanometre nm | light-year lightyear
 speed: km/h kph kmh | mph | knot
 mass: milligram mg | gram g gramme gm | kilogram kg kilo | tonne ton t | ounce oz | pound lb lbs | stone st
-volume: millilitre ml milliliter | litre l liter | gallon gal | pint pt | quart qt | cup | tablespoon tbsp | teaspoon tsp
+volume: millilitre ml milliliter | litre l liter | gallon gal | pint pt | quart qt | cup | tablespoon tbsp
+volume: teaspoon tsp
 area: acre | hectare ha
 time: nanosecond ns | microsecond | millisecond ms | second s sec secs | minute min mins | hour h hr hrs
 time: day d | week wk | month mo | year yr | decade | century centuries | fortnight
@@ -36,18 +39,23 @@ pressure: bar | psi | pascal pa | atmosphere atm
 share: percent % | percentage_point
 clock: am | pm
 """
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
-_SMALL = {word: value for value, word in enumerate((_ONES + " eighteen nineteen").split())}
-_TENS = {word: 10 * value for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
-_SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000, "trillion": 10**12}
-_ORDINALS = {
-    word: str(value)
-    for value, word in enumerate("third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), 3)
-}
+_ONES = """
+zero one two three four five six seven eight nine ten
+eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen
+"""
+_DECADES = "twenty thirty forty fifty sixty seventy eighty ninety"
+_RANKS = "third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"  # a "second" is more often a time
+_SMALL = {word: value for value, word in enumerate(_ONES.split())}
+_TENS = {word: 10 * value for value, word in enumerate(_DECADES.split(), 2)}
+_HUNDRED = 100
+_SCALES = {"hundred": _HUNDRED, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000, "trillion": 10**12}
+_ORDINALS = {word: str(value) for value, word in enumerate(_RANKS.split(), 3)}
+_FIRST = ("first",)
 _OTHER = {"half": "1/2", "twice": "2", "thrice": "3", "double": "2", "triple": "3", "dozen": "12"}
 _DIGITS = re.compile(r"(-?\d[\d.,:/]*?)(st|nd|rd|th|k|bn|x)?")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-_SHORT = frozenset("km cm mm kg mg ml gb mb kb tb kw lb oz ft ms ns °c °f".split())
+_SHORTEST_PLURAL = 3
+_SHORT = listed("km cm mm kg mg ml gb mb kb tb kw lb oz ft ms ns °c °f")
 _SIGNS = frozenset("$€£¥₹")
 
 
@@ -73,14 +81,14 @@ def unit_of(token: str) -> str:
 
 def _unit(token: str) -> tuple[str, frozenset[str]]:
     found = _NAMES.get(token)
-    if found is None and token.endswith("s"):
+    if found is None and token.endswith("s") and len(token) > _SHORTEST_PLURAL:  # "has" is no hectares
         found = _NAMES.get(token[:-1])
     return found or ("", frozenset())
 
 
 def units(tokens: Sequence[str]) -> frozenset[Quantity]:
     """The units named anywhere, as (dimension, unit); of the shortest names only those that are no words."""
-    found = (_unit(token) for token in tokens if len(token) > 2 or token in _SHORT or token in _SIGNS)
+    found = (_unit(token) for token in tokens if len(token) >= _SHORTEST_PLURAL or token in _SHORT or token in _SIGNS)
     return frozenset((dimension, unit) for unit, dimensions in found for dimension in dimensions)
 
 
@@ -113,14 +121,14 @@ def _number(tokens: Sequence[str], position: int) -> tuple[str, int]:
         return _ORDINALS[token], 1
     if token in _OTHER:
         return _OTHER[token], 1
-    if token == "first":
+    if token in _FIRST:
         return WEAK, 1
     if token in {"a", "an"} and position + 1 < len(tokens):
         following = tokens[position + 1]
         if following in _SCALES or following == "dozen":
             value, used = _of_words(tokens, position + 1, start=1) if following in _SCALES else ("12", 1)
             return value, used + 1
-        if len(following) > 2 and unit_of(following):
+        if len(following) >= _SHORTEST_PLURAL and unit_of(following):
             return WEAK, 1
     return "", 0
 
@@ -152,8 +160,8 @@ def _of_words(tokens: Sequence[str], position: int, *, start: int = 0) -> tuple[
             part += _SMALL[token]
         elif token in _TENS:
             part += _TENS[token]
-        elif token == "hundred":
-            part = max(part, 1) * 100
+        elif _SCALES.get(token) == _HUNDRED:
+            part = max(part, 1) * _HUNDRED
         elif token in _SCALES:
             total, part = total + max(part, 1) * _SCALES[token], 0
         else:
@@ -171,7 +179,9 @@ def differing(asked: Sequence[Quantity], stored: Sequence[Quantity]) -> str | No
     common = left & right
     rest, other = sorted((left - common).elements()), sorted((right - common).elements())
     for quantity in tuple(rest):
-        fit = next((each for each in other if each[0].lstrip("~") == quantity[0].lstrip("~") and _fits(each, quantity)), None)
+        fit = next(
+            (each for each in other if each[0].lstrip("~") == quantity[0].lstrip("~") and _fits(each, quantity)), None
+        )
         if fit is not None:
             rest.remove(quantity)
             other.remove(fit)

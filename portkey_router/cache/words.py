@@ -12,52 +12,65 @@ __all__ = [
     "NEGATIONS",
     "PIVOTS",
     "STOP",
+    "listed",
     "say_denials",
     "slips",
     "stem",
     "time_word",
 ]
 
-# A question with one of these has another answer at another time; not in "by now", "and now it ...", which tell a story.
+
+def listed(words: str) -> frozenset[str]:
+    """The words of a list written as a text."""
+    return frozenset(words.split())
+
+
+# A question with one of these has another answer at another time; not in "by now" or "and now it ...": stories.
+_DATES = (
+    "(?:minute|hour|morning|afternoon|evening|night|week|weekend|month|quarter|season|year"
+    "|monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
+)
+_NOT_BEHIND = "".join(
+    f"(?<!{word} )" for word in ("by", "and", "but", "so", "until", "just", "even", "days", "weeks", "months", "years")
+)
 _TIME = re.compile(
-    r"\b(?:today(?:'s)?|tonight(?:'s)?|tomorrow(?:'s)?|(?<!by )(?<!and )(?<!but )(?<!so )(?<!until )(?<!just )(?<!even )"
-    r"(?<!days )(?<!weeks )(?<!hours )(?<!months )(?<!years )now|nowadays|current(?:ly)?|latest|newest|most recent(?:ly)?"
-    r"|at (?:the|this) moment|up[- ]to[- ]date|breaking news|as of|these days|what time is it|next (?:__DATES__)"
-    r"|heute|gestern|jetzt|aktuell\w*|aujourd'hui|demain|maintenant|actuellement|hoy|ayer|ahora|actualmente)\b"
-    r"|\b(yesterday(?:'s)?|last night|(?:this|last) (?:__DATES__))\b".replace(
-        "__DATES__",
-        "minute|hour|morning|afternoon|evening|night|week|weekend|month|quarter|season|year"
-        "|monday|tuesday|wednesday|thursday|friday|saturday|sunday",
-    ),
+    rf"\b(?:today(?:'s)?|tonight(?:'s)?|tomorrow(?:'s)?|{_NOT_BEHIND}now|nowadays|current(?:ly)?|latest|newest"
+    r"|most recent(?:ly)?|at (?:the|this) moment|up[- ]to[- ]date|breaking news|as of|these days|what time is it"
+    rf"|next {_DATES}|heute|gestern|jetzt|aktuell\w*|aujourd'hui|demain|maintenant|actuellement|hoy|ayer|ahora"
+    rf"|actualmente)\b|\b(yesterday(?:'s)?|last night|(?:this|last) {_DATES})\b",
     re.IGNORECASE,
 )
 # What happened to the asker, told before the question: "I ordered it last week".
 _STORY = re.compile(r"\b(?:i|i've|i'd|we|my|me|been)\b", re.IGNORECASE)
-_ASKING = re.compile(r"\b(?:who|what|which|when|where|how|why|was|were|is|are|did|do|does|has|have i|tell|show)\b", re.IGNORECASE)
+_ASKING = re.compile(
+    r"\b(?:who|what|which|when|where|how|why|was|were|is|are|did|do|does|has|have i|tell|show)\b", re.IGNORECASE
+)
 _SENTENCE_ENDS = re.compile(r"[.?!\n]")
 
 # Each denies what it stands beside. "cannot" and "n't" have become "not" before they are counted.
-NEGATIONS = frozenset(
-    "not no never without neither nor none nobody nothing nowhere hardly barely"
-    " nicht kein keine keinen keiner nie niemals ohne pas jamais sans ne nunca jam\u00e1s ning\u00fan ninguna n\u00e3o nem sem"
-    " senza mai niet geen nooit".split()
-)
+NEGATIONS = listed("""
+    not no non never without neither nor none nobody nothing nowhere hardly barely avoid avoids avoiding skip skipping
+    nicht kein keine keinen keiner nie niemals ohne pas jamais sans ne nunca jam\u00e1s ning\u00fan ninguna n\u00e3o nem
+    sem senza mai niet geen nooit
+""")
 # Negations that deny nothing of what is asked: politeness, tags, and the asker's own ignorance.
+_QUESTION_WORD = "(?:how|what|why|where|when|if|whether|which|who)"
 FRAMES = re.compile(
     r"\bi (?:do|did|can|could) not (?:really |even )?(?:find|locate|recall|remember)"
     r"|\b(?:i|we|but|and|just) (?:do|did|can|could) not (?:really |even )?(?:know|understand|get|see|figure out)"
-    r"(?= (?:how|what|why|where|when|if|whether|which|who))|\bi have no idea\b|\bdo(?:es)? not make (?:any )?sense\b"
-    r"|\bif you (?:do|would) not mind\b|\bwhether or not\b|\bor not\b|\bnot only\b|\bno (?:problem|worries|rush|doubt)\b"
-    r"|\bnot sure(?= (?:how|what|why|where|when|if|whether|which|who))"
+    rf"(?= {_QUESTION_WORD})|\bi have no idea\b|\bdo(?:es)? not make (?:any )?sense\b|\bif you (?:do|would) not mind\b"
+    r"|\bwhether or not\b|\bor not\b|\bnot only\b|\bno (?:problem|worries|rush|doubt)\b"
+    rf"|\bnot sure(?= {_QUESTION_WORD})"
     r"|\b(?:is|are|was|do|does|did|can|could|would|will) not (?:it|you|they|he|she|we)(?=\W*$)"
     r"|^(?:can|could|would|will|do) not you\b|\bdo not hesitate\b|\bwhy not\b"
 )
 # Denials that have a word of their own, which is then judged as one of two opposites ("is not working", "is broken").
+_AUXILIARY = "(?:do|does|did|will|would|can|could|may|might|is|are|was|were|have|has|be)"
 _CANNOT_GET = re.compile(r"\bnot (?:get|make)((?: [\w'-]+){1,6}) to work\b")
 _DENIALS = re.compile(
-    r"\b(?:(?:do|does|did|will|would|can|could|may|might|is|are|was|were|have|has|be) )?not (?:been |be |being |\w+ly )?"
-    r"(working|work|worked)\b"
-    r"|\bnot (right|correct|possible|available|valid|safe|legal|allowed|permitted|happy|the same|go(?:ing|ne)? through)\b"
+    rf"\b(?:{_AUXILIARY} )?not (?:been |be |being |\w+ly )?(working|work|worked)\b"
+    r"|\bnot (right|correct|possible|available|valid|safe|legal|allowed|permitted|happy|the same)\b"
+    r"|\bnot go(?:ing|ne)? (through)\b"
     r"|\b(?:fail(?:s|ed|ing)? to|refus(?:es?|ed|ing) to|unable(?: to)?|not able to|no longer|yet to)\b"
 )
 _DENIED = {
@@ -75,38 +88,37 @@ _DENIED = {
     "permitted": "forbidden",
     "happy": "unhappy",
     "the same": "different",
-    "go through": "fail",
-    "going through": "fail",
-    "gone through": "fail",
+    "through": "fail",
 }
 
 
 def say_denials(text: str) -> str:
     """`is not working` -> `broken`, `failed to arrive` -> `not arrive`; lower case, contractions expanded."""
     text = _CANNOT_GET.sub(r"\1 broken", text)
-    return _DENIALS.sub(lambda found: _DENIED.get(found[1] or found[2], "not"), text)
+    return _DENIALS.sub(lambda found: _DENIED.get(found[1] or found[2] or found[3], "not"), text)
 
 
 # Words without a say in what is asked.
-DETERMINERS = frozenset("a an the this that these those my your our their its some any".split())
-STOP = DETERMINERS | frozenset(
-    "i me you we us it they them he she am is are was were be been being do does did doing have has had having"
-    " can could will would shall should may might must what which who whom whose when where why how there here"
-    " and or but if so as just also too very really please kindly thanks thank thx cheers hi hello hey dear sorry"
-    " tell explain describe give show know want need like help let get got yes ok okay well still already yet ever"
-    " much many lot about".split()
-)
+DETERMINERS = listed("a an the this that these those my your our their its some any")
+STOP = DETERMINERS | listed("""
+    i me you we us it they them he she am is are was were be been being do does did doing have has had having
+    can could will would shall should may might must what which who whom whose when where why how there here
+    and or but if so as just also too very really please kindly thanks thank thx cheers hi hello hey dear sorry
+    tell explain describe give show know want need like help let get got yes ok okay well still already yet ever
+    much many lot about
+""")
 # Kept in the order of words: around them two words change places (`from A to B`).
-PIVOTS = frozenset("from to into onto in on at of for with by than over under before after against behind out off".split())
+PIVOTS = listed("from to into onto in on at of for with by than over under before after against behind out off")
 # Around these, changing places changes nothing.
-COORDINATORS = frozenset(("and", "or", "vs", "versus", "&"))
-_WHOLE_WORDS = frozenset("evening morning nothing something anything everything during building thing king".split())
+COORDINATORS = listed("and or vs versus &")
+_WHOLE_WORDS = listed("evening morning nothing something anything everything during building thing king")
+_SHORTEST = 4  # letters of a word that may have an ending
 
 
 @lru_cache(maxsize=8192)
 def stem(word: str) -> str:
     """The word without the commonest English endings, so that `enabled`, `enables` and `enabling` are one."""
-    if word in _WHOLE_WORDS or len(word) < 4 or not word.isalpha():
+    if word in _WHOLE_WORDS or len(word) < _SHORTEST or not word.isalpha():
         return word
     if word.endswith("ies"):
         word = word[:-3] + "y"
@@ -116,10 +128,10 @@ def stem(word: str) -> str:
         word = word[:-1]
     for ending in ("ing", "ed"):
         rest = word.removesuffix(ending)
-        if rest != word and len(rest) > 2 and _VOWEL.search(rest):
+        if rest != word and len(rest) >= _SHORTEST - 1 and _VOWEL.search(rest):
             word = rest[:-1] if rest[-1] == rest[-2] and rest[-1] not in "lsz" else rest
             break
-    return word[:-1] if len(word) > 3 and word.endswith("e") else word
+    return word[:-1] if len(word) >= _SHORTEST and word.endswith("e") else word
 
 
 _VOWEL = re.compile(r"[aeiouy]")
