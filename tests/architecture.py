@@ -22,7 +22,7 @@ PACKAGES = ("portkey_router", "langchain_portkey_router", "llama_index_portkey")
 # Floors, from the ground up. A module may import what stands on a lower floor, and its own subpackage. The longest
 # matching name counts, so `portkey_router` alone is the package's `__init__`.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("portkey_router._version", "portkey_router.errors", "portkey_router.messages"),
+    ("portkey_router._version", "portkey_router.errors", "portkey_router.messages", "portkey_router.sansio"),
     ("portkey_router.providers", "portkey_router.secrets", "portkey_router.wire.http"),
     (
         "portkey_router.abilities",
@@ -43,6 +43,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("portkey_router.events", "portkey_router.wire"),
     ("portkey_router.budget", "portkey_router.cache", "portkey_router.planner"),
     ("portkey_router.batches", "portkey_router.flow"),
+    ("portkey_router.transport.sockets",),
     ("portkey_router.sinks", "portkey_router.stores", "portkey_router.transport"),
     ("portkey_router.drive", "portkey_router.embedding", "portkey_router.portal"),
     ("portkey_router.admin", "portkey_router.router"),
@@ -84,6 +85,8 @@ PURE = (
     "portkey_router.health",
     "portkey_router.planner",
     "portkey_router.pricing",
+    "portkey_router.sansio",
+    "portkey_router.stores.commands",
     "portkey_router.spaces",
     "portkey_router.tokens",
     "portkey_router.wire",
