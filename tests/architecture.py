@@ -22,7 +22,14 @@ PACKAGES = ("portkey_router", "langchain_portkey_router", "llama_index_portkey")
 # Floors, from the ground up. A module may import what stands on a lower floor, and its own subpackage. The longest
 # matching name counts, so `portkey_router` alone is the package's `__init__`.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("portkey_router._version", "portkey_router.errors", "portkey_router.messages", "portkey_router.sansio"),
+    (
+        "portkey_router._version",
+        "portkey_router.deadline",
+        "portkey_router.errors",
+        "portkey_router.locks",
+        "portkey_router.messages",
+        "portkey_router.sansio",
+    ),
     ("portkey_router.providers", "portkey_router.secrets", "portkey_router.wire.http"),
     (
         "portkey_router.abilities",
@@ -62,6 +69,7 @@ TYPE_ONLY_PAIRS = {
 # The one door back up: the short constructors build a router by the composition root.
 UPWARD_DOORS = {
     ("portkey_router.router", "portkey_router.bootstrap"): {"PortkeyRouter.from_env", "PortkeyRouter.from_portkey"},
+    ("portkey_router.cache", "portkey_router.bootstrap"): {"open_store", "encoder_by_name"},
 }
 
 PURE = (

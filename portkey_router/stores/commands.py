@@ -4,6 +4,7 @@
 def renamed(old: str, new: str) -> Commands[bytes | None]:
     value = yield ("GET", old)                                  # one command: its reply, or its error is thrown in
     done, gone = yield [("SET", new, value), ("UNLINK", old)]   # one round trip; an error stands in its reply's place
+    left = yield Keys("name:")                                  # every key that begins so, on every node
     return value
 ```
 
@@ -20,13 +21,39 @@ from typing import Any, TypeAlias, TypeVar
 
 from portkey_router.errors import StoreError
 
-__all__ = ["Argument", "Command", "Commands", "Script"]
+__all__ = ["Argument", "Command", "Commands", "Keys", "Script"]
 
 T = TypeVar("T")
 
 Argument: TypeAlias = str | bytes | int | float
 Command: TypeAlias = tuple[Argument, ...]
-Commands: TypeAlias = Generator[Command | list[Command], Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Every key that begins so, as a list of bytes. It walks over all keys: for an administrator, not for a request."""
+
+    prefix: str
+
+    @property
+    def pattern(self) -> str:
+        """For SCAN, where some characters would mean others."""
+        return "".join(f"\\{each}" if each in "*?[]\\" else each for each in self.prefix) + "*"
+
+    def of_one_node(self) -> Generator[Command, Any, list[bytes]]:
+        """The walk over one server's."""
+        cursor: Any = 0
+        found: dict[bytes, None] = {}  # a walk may meet a key twice
+        while True:
+            cursor, page = yield ("SCAN", cursor, "MATCH", self.pattern, "COUNT", 1000)
+            found.update(dict.fromkeys(page))
+            if isinstance(cursor, dict):  # redis-py's, on a cluster: by the node's name
+                (cursor,) = cursor.values()
+            if cursor in {b"0", 0}:
+                return list(found)
+
+
+Commands: TypeAlias = Generator[Command | list[Command] | Keys, Any, T]
 
 
 @dataclass(frozen=True, slots=True)

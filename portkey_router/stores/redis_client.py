@@ -15,15 +15,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from portkey_router.deadline import Deadline
 from portkey_router.errors import ConfigurationError
 from portkey_router.sansio import arun_steps, run_steps
+from portkey_router.stores.commands import Keys
 from portkey_router.stores.per_loop import PerLoop
-from portkey_router.stores.redis_failures import Deadline, Failures, reply_or_raise
+from portkey_router.stores.redis_failures import Failures, reply_or_raise
 from portkey_router.stores.redis_trips import AsyncCluster, AsyncNode, Cluster, Node
 from portkey_router.transport.sockets import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from portkey_router.stores.commands import Command, Commands
     from portkey_router.stores.redis_trips import AsyncTrips, Trips
@@ -101,27 +103,41 @@ class RedisClient:
         port = f":{parts.port}" if parts.port else ""
         return f"RedisClient({parts.scheme}://{parts.hostname or ''}{port}{parts.path})"
 
-    def run(self, commands: Commands[T], *, timeout: float | None = None) -> T:
-        """Perform a store's commands in this thread; gives what they return."""
+    def run(self, commands: Commands[T], *, timeout: float | Deadline | None = None) -> T:
+        """Perform a store's commands in this thread, within `timeout` in place of the client's; gives their result."""
         trips = self._sync_trips()
-        deadline = Deadline(self._settings.timeout if timeout is None else timeout)
+        deadline = self._deadline(timeout)
 
-        def perform(step: Command | list[Command]) -> Any:
+        def perform(step: Command | list[Command] | Keys) -> Any:
             if isinstance(step, list):
                 return trips.perform(step, deadline)
+            if isinstance(step, Keys):
+                return [key for node in trips.nodes() for key in run_steps(step.of_one_node(), one_on(node))]
             return reply_or_raise(trips.perform([step], deadline)[0])
+
+        def one_on(node: Trips) -> Callable[[Command], Any]:
+            return lambda command: reply_or_raise(node.perform([command], deadline)[0])
 
         return run_steps(commands, perform)
 
-    async def arun(self, commands: Commands[T], *, timeout: float | None = None) -> T:  # noqa: ASYNC109  (as `run`)
-        """Perform a store's commands in the running loop; gives what they return."""
+    async def arun(self, commands: Commands[T], *, timeout: float | Deadline | None = None) -> T:  # noqa: ASYNC109  (as `run`)
+        """Perform a store's commands in the running loop, as `run`."""
         trips = await self._async_trips()
-        deadline = Deadline(self._settings.timeout if timeout is None else timeout)
+        deadline = self._deadline(timeout)
 
-        async def perform(step: Command | list[Command]) -> Any:
+        async def perform(step: Command | list[Command] | Keys) -> Any:
             if isinstance(step, list):
                 return await trips.perform(step, deadline)
+            if isinstance(step, Keys):
+                nodes = await trips.nodes()
+                return [key for node in nodes for key in await arun_steps(step.of_one_node(), one_on(node))]
             return reply_or_raise((await trips.perform([step], deadline))[0])
+
+        def one_on(node: AsyncTrips) -> Callable[[Command], Awaitable[Any]]:
+            async def one(command: Command) -> Any:
+                return reply_or_raise((await node.perform([command], deadline))[0])
+
+            return one
 
         return await arun_steps(commands, perform)
 
@@ -134,6 +150,11 @@ class RedisClient:
     async def aclose(self) -> None:
         """Close the running loop's connections, but not those of a client you hold. The next run opens others."""
         await self._loops.aclose()
+
+    def _deadline(self, timeout: float | Deadline | None) -> Deadline:
+        if isinstance(timeout, Deadline):
+            return timeout
+        return Deadline(self._settings.timeout if timeout is None else timeout)
 
     def _sync_trips(self) -> Trips:
         if self._sync is None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portkey_router.errors import ConfigurationError, StoreError
 from portkey_router.secrets import redact
 
-__all__ = ["Deadline", "Failures", "reply_or_raise"]
+if TYPE_CHECKING:
+    from portkey_router.deadline import Deadline
+
+__all__ = ["Failures", "reply_or_raise"]
 
 # What redis-py before version 8 does not say otherwise.
 _CODES = {
@@ -19,20 +21,6 @@ _CODES = {
     "OutOfMemoryError": "OOM",
     "ReadOnlyError": "READONLY",
 }
-
-
-class Deadline:
-    """The moment by which all replies of a run must be there; getting a connection moves it."""
-
-    __slots__ = ("at", "seconds")
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.at = time.monotonic() + seconds
-
-    def left(self) -> float:
-        """Seconds, never below 0."""
-        return max(self.at - time.monotonic(), 0.0)
 
 
 class Failures:

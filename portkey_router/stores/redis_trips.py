@@ -6,17 +6,18 @@ Below redis-py's clients, on its connections: there a deadline can be one run's,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from portkey_router.deadline import Deadline
 from portkey_router.transport.sockets import close_socket, let_go_of_copies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from portkey_router.stores.commands import Command
-    from portkey_router.stores.redis_failures import Deadline, Failures
+    from portkey_router.stores.redis_failures import Failures
 
 __all__ = ["AsyncCluster", "AsyncNode", "AsyncTrips", "Cluster", "Node", "Trips"]
 
@@ -27,6 +28,9 @@ class Trips(Protocol):
     def perform(self, commands: list[Command], deadline: Deadline) -> list[Any]:
         """The replies. Raises `StoreError` where there are none."""
 
+    def nodes(self) -> Sequence[Trips]:
+        """Round trips to each server that has keys of its own."""
+
     def close(self) -> None:
         """Close the connections."""
 
@@ -36,6 +40,9 @@ class AsyncTrips(Protocol):
 
     async def perform(self, commands: list[Command], deadline: Deadline) -> list[Any]:
         """The replies. Raises `StoreError` where there are none."""
+
+    async def nodes(self) -> Sequence[AsyncTrips]:
+        """Round trips to each server that has keys of its own."""
 
     async def aclose(self) -> None:
         """Close the connections, in their loop."""
@@ -59,9 +66,8 @@ class Node:
             raise self._failures.failed(error, _place(self._pool), deadline) from error
 
     def _exchange(self, commands: list[Command], deadline: Deadline) -> list[Any]:
-        begun = time.monotonic()
-        connection = self._pool.get_connection()
-        deadline.at += time.monotonic() - begun
+        with deadline.paused():
+            connection = self._pool.get_connection()
         replies: list[Any] = []
         try:
             connection.send_packed_command(connection.pack_commands(commands))
@@ -79,32 +85,44 @@ class Node:
             self._pool.release(connection)
         return replies
 
+    def nodes(self) -> Sequence[Trips]:
+        """This one."""
+        return [self]
+
     def close(self) -> None:
         """Close the connections."""
         self._pool.disconnect()
 
 
 class Cluster:
-    """A cluster: redis-py finds each command's node, under the timeouts of its connections. `client` connects."""
+    """A cluster: redis-py finds each command's node, under the timeouts of its connections. `client` connects.
 
-    def __init__(self, client: Callable[[], Any], failures: Failures) -> None:
+    With `node`, single commands go to that one.
+    """
+
+    def __init__(self, client: Callable[[], Any], failures: Failures, node: Any = None) -> None:
         self._client = functools.cache(client)
         self._failures = failures
+        self._options = {"NEVER_DECODE": True} if node is None else {"NEVER_DECODE": True, "target_nodes": node}
 
     def perform(self, commands: list[Command], deadline: Deadline) -> list[Any]:
         """The replies. Raises `StoreError` where there are none."""
         try:
             if len(commands) == 1:
                 try:
-                    return [self._client().execute_command(*commands[0], NEVER_DECODE=True)]
+                    return [self._client().execute_command(*commands[0], **self._options)]
                 except self._failures.response as error:
                     return [self._failures.refused(error)]
             pipeline = self._client().pipeline()
             for command in commands:
-                pipeline.execute_command(*command, NEVER_DECODE=True)
+                pipeline.execute_command(*command, **self._options)
             return self._failures.settled(pipeline.execute(raise_on_error=False))
         except Exception as error:
             raise self._failures.failed(error, "the cluster", deadline) from error
+
+    def nodes(self) -> Sequence[Trips]:
+        """Its masters."""
+        return [Cluster(self._client, self._failures, node) for node in self._client().get_primaries()]
 
     def close(self) -> None:
         """Close the connections."""
@@ -127,10 +145,9 @@ class AsyncNode:
             raise self._failures.failed(error, _place(self._pool), deadline) from error
 
     async def _exchange(self, commands: list[Command], deadline: Deadline) -> list[Any]:
-        begun = time.monotonic()
-        async with asyncio.timeout(self._connect_timeout):
-            connection = await self._pool.get_connection()
-        deadline.at += time.monotonic() - begun
+        with deadline.paused(), _connecting(self._connect_timeout):
+            async with asyncio.timeout(self._connect_timeout):
+                connection = await self._pool.get_connection()
         try:
             async with asyncio.timeout(deadline.left()):
                 await connection.send_packed_command(connection.pack_commands(commands))
@@ -147,6 +164,10 @@ class AsyncNode:
         except self._failures.response as error:
             return self._failures.refused(error)
 
+    async def nodes(self) -> Sequence[AsyncTrips]:
+        """This one."""
+        return [self]
+
     def _connections(self) -> list[Any]:
         return [*self._pool._available_connections, *self._pool._in_use_connections]  # noqa: SLF001  (no public way)
 
@@ -161,35 +182,48 @@ class AsyncNode:
 
 
 class AsyncCluster:
-    """A cluster, for one loop."""
+    """A cluster, for one loop. With `node`, single commands go to that one."""
 
-    def __init__(self, client: Any, failures: Failures, connect_timeout: float) -> None:
+    def __init__(self, client: Any, failures: Failures, connect_timeout: float, node: Any = None) -> None:
         self._client = client
         self._failures = failures
         self._connect_timeout = connect_timeout
+        self._options = {"NEVER_DECODE": True} if node is None else {"NEVER_DECODE": True, "target_nodes": node}
 
     async def perform(self, commands: list[Command], deadline: Deadline) -> list[Any]:
         """The replies. Raises `StoreError` where there are none."""
         try:
-            begun = time.monotonic()
-            async with asyncio.timeout(self._connect_timeout):
-                await self._client.initialize()
-            deadline.at += time.monotonic() - begun
+            with deadline.paused():
+                await self._connected()
             async with asyncio.timeout(deadline.left()):
                 return await self._exchange(commands)
         except Exception as error:
             raise self._failures.failed(error, "the cluster", deadline) from error
 
+    async def _connected(self) -> None:
+        with _connecting(self._connect_timeout):
+            async with asyncio.timeout(self._connect_timeout):
+                await self._client.initialize()
+
     async def _exchange(self, commands: list[Command]) -> list[Any]:
         if len(commands) == 1:
             try:
-                return [await self._client.execute_command(*commands[0], NEVER_DECODE=True)]
+                return [await self._client.execute_command(*commands[0], **self._options)]
             except self._failures.response as error:
                 return [self._failures.refused(error)]
         pipeline = self._client.pipeline()
         for command in commands:
-            pipeline.execute_command(*command, NEVER_DECODE=True)
+            pipeline.execute_command(*command, **self._options)
         return self._failures.settled(await pipeline.execute(raise_on_error=False))
+
+    async def nodes(self) -> Sequence[AsyncTrips]:
+        """Its masters."""
+        try:
+            await self._connected()
+        except Exception as error:
+            raise self._failures.failed(error, "the cluster", Deadline(self._connect_timeout)) from error
+        primaries = self._client.get_primaries()
+        return [AsyncCluster(self._client, self._failures, self._connect_timeout, node) for node in primaries]
 
     async def aclose(self) -> None:
         """Close the connections, in their loop."""
@@ -208,6 +242,14 @@ class AsyncCluster:
 
 
 # ---- connections of redis-py -----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _connecting(seconds: float) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise ConnectionError(f"no connection within {seconds * 1000:g} ms") from error
 
 
 def _place(pool: Any) -> str:
