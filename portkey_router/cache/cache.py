@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
 
 from portkey_router.cache.aside import Asides
 from portkey_router.cache.callables import both_ways
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from portkey_router.cache.verbs import Chosen, Own
     from portkey_router.events import Sink
 
-__all__ = ["DEFAULT_DISTANCE", "DEFAULT_TTL", "SemanticCache"]
+__all__ = ["DEFAULT_DISTANCE", "DEFAULT_TTL", "CacheOptions", "SemanticCache"]
 
 T = TypeVar("T")
 
@@ -40,6 +40,29 @@ DEFAULT_DISTANCE = 0.1
 """Cosine distance: questions nearer than this are alike, where no guard objects."""
 DEFAULT_TTL = 7 * 24 * 3600.0
 """Seconds."""
+
+
+class CacheOptions(TypedDict, total=False):
+    """Arguments of `SemanticCache` that need no other name in a framework's own cache."""
+
+    guards: Guards | None
+    normalised: bool
+    tenant: str
+    namespace: str
+    cache_if: Callable[[Sequence[Answer]], str | None]
+    key_text: Callable[[str], str] | None
+    context_varies: bool
+    window_tokens: int | None
+    judge: Callable[[str, str, Any], Any] | None
+    judge_margin: float
+    timeout: float
+    connect_timeout: float
+    max_entry_bytes: int
+    algorithm: Literal["FLAT", "HNSW"]
+    dtype: Literal["FLOAT32", "FLOAT16"]
+    sinks: Sequence[Sink]
+    now: Callable[[], float]
+    chance: Callable[[], float]
 
 
 class SemanticCache:
@@ -224,6 +247,10 @@ class SemanticCache:
         return await self._arun(
             self._verbs.store(asked, answer, self._keeping(ttl, tags, tenant=tenant, namespace=namespace))
         )
+
+    def refuse(self, reason: str) -> None:
+        """Count, and tell by an event, that an answer is not kept; for adapters whose answers have no JSON form."""
+        self._lookups.refused(reason)
 
     # --- questions and answers of one's own ---------------------------------------------------------------------
 
