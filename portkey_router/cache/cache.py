@@ -170,9 +170,7 @@ class SemanticCache:
 
     def __repr__(self) -> str:
         rules, encoder = self._lookups.rules, self._encoder
-        alike = (
-            f"distance {rules.distance:g} by {encoder.name.rpartition('.')[2]!r}" if encoder else "equal questions only"
-        )
+        alike = f"distance {rules.distance:g} by {encoder.label}" if encoder else "equal questions only"
         return f"SemanticCache({rules.name!r}, {type(self._store).__name__}, {alike})"
 
     def __deepcopy__(self, _: object) -> SemanticCache:

@@ -36,6 +36,11 @@ class Encoder:
     encode: Callable[[str], Sequence[float]]
     aencode: Callable[[str], Awaitable[Sequence[float]]]
 
+    @property
+    def label(self) -> str:
+        """For people."""
+        return " ".join(self.name.rpartition(".")[2].split("\0")).strip()
+
     def fingerprint(self, dims: int) -> str:
         """Twelve hex digits for the space its vectors are in."""
         return hashlib.sha256(f"{self.name}\0{dims}".encode()).hexdigest()[:12]

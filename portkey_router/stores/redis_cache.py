@@ -117,6 +117,9 @@ class RedisCacheStore:
             fields += ["b", f"{row.bar:.4f}"]
         if row.vector is not None and row.space is not None:
             fields += [self._field(row.space), self._packed(row.vector)]
+            if self._can_search and (index := self._index(name, row.space)) not in self._indexes:
+                # Before the row: what is there when an index is made, is indexed in its own time.
+                yield from self._create(index, name, row.space)
         life = 0 if row.ttl is None else max(int(row.ttl * 1000), 1)
         yield from _PUT.run([_key(name, row.id)], [life, *fields])
 
@@ -140,9 +143,15 @@ class RedisCacheStore:
         return (yield from _unlink([_key(name, row).encode() for row in rows]))
 
     def clear(self, name: str, selection: Selection) -> Commands[int]:
-        """Remove rows; how many. It walks over the keys, so it misses none, with search or without."""
+        """Remove rows; how many. It walks over the keys, so it misses none, with search or without.
+
+        Where all of them go, the indexes do as well, those of encoders of the past with them: a server may have few.
+        """
         keys = yield from self._selected(name, selection, None)
-        return (yield from _unlink(keys))
+        gone = yield from _unlink(keys)
+        if selection.everything and self._can_search:
+            yield from self._drop_indexes(name)
+        return gone
 
     def count(self, name: str) -> Commands[int]:
         """How many rows there are."""
@@ -203,6 +212,14 @@ class RedisCacheStore:
     def _create(self, index: str, name: str, space: Space) -> Commands[None]:
         (reply,) = yield [self._creation(index, name, space)]
         self._made(reply, index)
+
+    def _drop_indexes(self, name: str) -> Commands[None]:
+        (indexes,) = yield [("FT._LIST",)]
+        if isinstance(indexes, StoreError):
+            return  # no search, and so no index
+        ours = [index for index in indexes if _text(index).startswith(f"{name}:i:")]
+        yield [("FT.DROPINDEX", index) for index in ours]
+        self._indexes.difference_update(map(_text, ours))
 
     def _selected(self, name: str, selection: Selection, limit: int | None) -> Commands[list[bytes]]:
         keys: list[bytes] = yield Keys(_key(name, ""))

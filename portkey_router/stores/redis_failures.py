@@ -53,7 +53,7 @@ class Failures:
             return StoreError(redact(f"Redis at {place} refused the login: {error}"), code="NOAUTH")
         if isinstance(error, TimeoutError | known.TimeoutError):
             return StoreError(f"Redis at {place} did not answer within {deadline.seconds * 1000:g} ms.")
-        if isinstance(error, known.RedisError | OSError):
+        if isinstance(error, known.RedisError | known.RedisClusterException | OSError):
             return StoreError(redact(f"Redis at {place} cannot be reached: {error}"))
         if isinstance(error, RuntimeError):  # asyncio's word for it, at a lock or a closed loop
             return ConfigurationError(f"The Redis client given for {place} belongs to another event loop: {error}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import random
 from typing import TYPE_CHECKING, Any, Protocol
 
 from portkey_router.deadline import Deadline
@@ -97,28 +98,33 @@ class Node:
 class Cluster:
     """A cluster: redis-py finds each command's node, under the timeouts of its connections. `client` connects.
 
-    With `node`, single commands go to that one.
+    With `node`, all commands go to that one. Commands of search have no key: they go to any master, whose coordinator
+    asks the others.
     """
 
     def __init__(self, client: Callable[[], Any], failures: Failures, node: Any = None) -> None:
         self._client = functools.cache(client)
         self._failures = failures
-        self._options = {"NEVER_DECODE": True} if node is None else {"NEVER_DECODE": True, "target_nodes": node}
+        self._node = node
 
     def perform(self, commands: list[Command], deadline: Deadline) -> list[Any]:
         """The replies. Raises `StoreError` where there are none."""
         try:
-            if len(commands) == 1:
-                try:
-                    return [self._client().execute_command(*commands[0], **self._options)]
-                except self._failures.response as error:
-                    return [self._failures.refused(error)]
-            pipeline = self._client().pipeline()
+            client = self._client()
+            if _one_by_one(commands):
+                return [self._one(client, command) for command in commands]
+            pipeline = client.pipeline()
             for command in commands:
-                pipeline.execute_command(*command, **self._options)
+                pipeline.execute_command(*command, NEVER_DECODE=True)
             return self._failures.settled(pipeline.execute(raise_on_error=False))
         except Exception as error:
             raise self._failures.failed(error, "the cluster", deadline) from error
+
+    def _one(self, client: Any, command: Command) -> Any:
+        try:
+            return client.execute_command(*command, NEVER_DECODE=True, **_target(client, command, self._node))
+        except self._failures.response as error:
+            return self._failures.refused(error)
 
     def nodes(self) -> Sequence[Trips]:
         """Its masters."""
@@ -182,13 +188,13 @@ class AsyncNode:
 
 
 class AsyncCluster:
-    """A cluster, for one loop. With `node`, single commands go to that one."""
+    """A cluster, for one loop; as `Cluster`."""
 
     def __init__(self, client: Any, failures: Failures, connect_timeout: float, node: Any = None) -> None:
         self._client = client
         self._failures = failures
         self._connect_timeout = connect_timeout
-        self._options = {"NEVER_DECODE": True} if node is None else {"NEVER_DECODE": True, "target_nodes": node}
+        self._node = node
 
     async def perform(self, commands: list[Command], deadline: Deadline) -> list[Any]:
         """The replies. Raises `StoreError` where there are none."""
@@ -206,15 +212,19 @@ class AsyncCluster:
                 await self._client.initialize()
 
     async def _exchange(self, commands: list[Command]) -> list[Any]:
-        if len(commands) == 1:
-            try:
-                return [await self._client.execute_command(*commands[0], **self._options)]
-            except self._failures.response as error:
-                return [self._failures.refused(error)]
+        if _one_by_one(commands):
+            return [await self._one(command) for command in commands]
         pipeline = self._client.pipeline()
         for command in commands:
-            pipeline.execute_command(*command, **self._options)
+            pipeline.execute_command(*command, NEVER_DECODE=True)
         return self._failures.settled(await pipeline.execute(raise_on_error=False))
+
+    async def _one(self, command: Command) -> Any:
+        options = _target(self._client, command, self._node)
+        try:
+            return await self._client.execute_command(*command, NEVER_DECODE=True, **options)
+        except self._failures.response as error:
+            return self._failures.refused(error)
 
     async def nodes(self) -> Sequence[AsyncTrips]:
         """Its masters."""
@@ -239,6 +249,21 @@ class AsyncCluster:
         """Close their sockets without a word to the loop."""
         _drop(self._connections(), forked=forked)
         self._client._initialize = True  # noqa: SLF001  (silences its warning: nothing is open any more)
+
+
+def _one_by_one(commands: list[Command]) -> bool:
+    """Whether commands on a cluster go out alone: redis-py's pipelines need a key in each."""
+    return len(commands) == 1 or any(_keyless(command) for command in commands)
+
+
+def _keyless(command: Command) -> bool:
+    return str(command[0]).startswith("FT.")
+
+
+def _target(client: Any, command: Command, node: Any) -> dict[str, Any]:
+    if node is None and _keyless(command):
+        node = random.choice(client.get_primaries())  # noqa: S311  (no secret: it spreads the load)
+    return {} if node is None else {"target_nodes": node}
 
 
 # ---- connections of redis-py -----------------------------------------------------------------------------------------

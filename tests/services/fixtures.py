@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from typing import TYPE_CHECKING, TypeVar
+from uuid import uuid4
 
 import pytest
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-__all__ = ["fresh_redis", "plain_redis", "redis_nodes", "redis_url"]
+__all__ = ["fresh_redis", "plain_redis", "redis_nodes", "redis_url", "searching_url", "store_url"]
 
 T = TypeVar("T")
 
@@ -55,6 +56,30 @@ def redis_nodes() -> Iterator[RedisCluster]:
     """A cluster of three masters without search, one for the session."""
     with contextlib.ExitStack() as stack:
         yield _had(stack, redis_cluster(), "A REDIS CLUSTER")
+
+
+@pytest.fixture(params=["memory", "redis-resp2", "redis-resp3", "redis-without-search", "cluster"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The URL of every kind of store, one after the other. Keep to a name of your own in it."""
+    match request.param:
+        case "memory":
+            return f"memory://{uuid4().hex}"
+        case "redis-without-search":
+            return str(request.getfixturevalue("plain_redis").url)
+        case "cluster":
+            return str(request.getfixturevalue("redis_nodes").url).replace("redis://", "redis+cluster://")
+        case kind:
+            url = str(request.getfixturevalue("redis_url"))
+            return f"{url}{'&' if '?' in url else '?'}protocol={kind[-1]}"
+
+
+@pytest.fixture(params=["memory", "redis-resp2", "redis-resp3"])
+def searching_url(request: pytest.FixtureRequest) -> str:
+    """The URL of every kind of store that compares vectors, one after the other."""
+    if request.param == "memory":
+        return f"memory://{uuid4().hex}"
+    url = str(request.getfixturevalue("redis_url"))
+    return f"{url}{'&' if '?' in url else '?'}protocol={request.param[-1]}"
 
 
 @pytest.fixture
