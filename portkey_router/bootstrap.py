@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from portkey_router.cache.store import CacheStore
     from portkey_router.events import Sink
     from portkey_router.flow.policy import PolicyOptions
-    from portkey_router.cache.store import CacheStore
     from portkey_router.planner import RunOn
     from portkey_router.pricing import Price
     from portkey_router.providers import ModelRule
