@@ -30,9 +30,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "portkey_router.messages",
         "portkey_router.sansio",
     ),
-    ("portkey_router.providers", "portkey_router.secrets", "portkey_router.wire.http"),
+    ("portkey_router.abilities", "portkey_router.providers", "portkey_router.secrets", "portkey_router.wire.http"),
     (
-        "portkey_router.abilities",
         "portkey_router.health",
         "portkey_router.reasoning",
         "portkey_router.targets",
@@ -46,6 +45,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "portkey_router.settings",
         "portkey_router.spaces",
     ),
+    ("portkey_router.costing", "portkey_router.tokenizer"),
     # The wire writes targets and settings as headers, so it stands above them.
     ("portkey_router.events", "portkey_router.wire"),
     ("portkey_router.budget", "portkey_router.cache", "portkey_router.planner"),
@@ -90,6 +90,7 @@ PURE = (
     "portkey_router.cache.quantities",
     "portkey_router.cache.windows",
     "portkey_router.cache.words",
+    "portkey_router.costing",
     "portkey_router.health",
     "portkey_router.planner",
     "portkey_router.pricing",
