@@ -1,11 +1,13 @@
 """Portkey Router: chat and embeddings through the Portkey AI gateway, dependable, cheap and observable."""
 
 from portkey_router._version import __version__
+from portkey_router.abilities import Abilities
 from portkey_router.batches import EMBEDDING_LIMITS, BatchLimits
 from portkey_router.bootstrap import build_router
 from portkey_router.cache.cache import SemanticCache
 from portkey_router.cache.guards import Guards
 from portkey_router.cache.results import CacheStats, Hit, Miss, StoredEntry
+from portkey_router.completion_streams import AsyncCompletionStream, CompletionStream
 from portkey_router.errors import (
     AdminError,
     AdmissionError,
@@ -53,12 +55,13 @@ from portkey_router.planner import Attempt, Plan
 from portkey_router.price_files import load_portkey_prices
 from portkey_router.pricing import Price, PriceBook
 from portkey_router.providers import MODEL_RULES, PROVIDERS, ModelRule, Provider
-from portkey_router.router import AsyncCompletionStream, CompletionStream, PortkeyRouter
+from portkey_router.router import PortkeyRouter
 from portkey_router.settings import HOSTED_GATEWAY_URL, Settings, load_settings
 from portkey_router.targets import (
     FALLBACK_STATUS_CODES,
     RETRY_STATUS_CODES,
     Conditional,
+    CostAware,
     Fallback,
     LoadBalance,
     Single,
@@ -75,6 +78,7 @@ __all__ = [
     "MODEL_RULES",
     "PROVIDERS",
     "RETRY_STATUS_CODES",
+    "Abilities",
     "AdminError",
     "AdmissionError",
     "AllTargetsFailedError",
@@ -97,6 +101,7 @@ __all__ = [
     "ContentFilterError",
     "ContextLengthError",
     "Cost",
+    "CostAware",
     "DeadlineExceededError",
     "Deadlines",
     "Embeddings",

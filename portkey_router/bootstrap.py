@@ -7,6 +7,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from portkey_router.costing import Experience
 from portkey_router.errors import ConfigurationError
 from portkey_router.events import EventHub
 from portkey_router.flow.journey import Deadlines
@@ -24,7 +25,7 @@ from portkey_router.targets import Target
 from portkey_router.transport import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pydantic import SecretStr
 
@@ -62,6 +63,7 @@ def build_router(
     prices: PriceBook | Mapping[str, Price] | Literal[False] | None = None,
     health: Health | None = None,
     sinks: Sequence[Sink] = (),
+    count_tokens: Callable[[str], int] | None = None,
     from_env: bool = False,
     env_file: str | None = ".env",
     **policy: Unpack[PolicyOptions],
@@ -77,6 +79,8 @@ def build_router(
     - `timeout`: seconds for a whole call with all its attempts, 600 by default; `deadlines`: those of an attempt, too.
     - `metadata`, `trace_id`, `cache_namespace`, `cache_force_refresh`: Portkey's, for every call.
     - `health`: what is known of targets; all routers of the process share it. `sinks`: who hears of calls (`events`).
+    - `count_tokens`: counts the tokens of a text for `CostAware` (`tokenizer.tiktoken_counter()`), in the place of an
+      estimate by its length.
     - `retry_after_max`, `on_content_filter`, `on_stream_break`, `wire_stream`: how calls fail over; see `Policy`.
     - `prices`: a `PriceBook`, or your own prices by model; False leaves every cost None, and genai-prices unimported.
 
@@ -108,6 +112,8 @@ def build_router(
         policy=Policy(**policy),
         health=health or process_health(),
         hub=EventHub(sinks),
+        experience=process_experience(),
+        count_tokens=count_tokens,
     )
 
 
@@ -115,6 +121,12 @@ def build_router(
 def process_health() -> Health:
     """What this process knows of its targets: a target is one gateway, key and model, whichever router asks it."""
     return Health(threading.Lock())
+
+
+@functools.cache
+def process_experience() -> Experience:
+    """What this process has learned of its targets, for `CostAware`: under the keys of `process_health`."""
+    return Experience()
 
 
 def _call_options(

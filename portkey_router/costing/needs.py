@@ -28,6 +28,7 @@ class Needs(NamedTuple):
     tools: bool = False
     images: bool = False
     json_schema: bool = False
+    stream: bool = False
 
     def missing(self, abilities: Abilities | None, ratio: float = 1.0) -> str | None:
         """Why a target of these abilities cannot answer; None where it can, or where nothing is known of it.
@@ -42,6 +43,8 @@ class Needs(NamedTuple):
             return "takes no images"
         if self.json_schema and not abilities.json_schema:
             return "keeps to no JSON schema"
+        if self.stream and not abilities.streams:
+            return "does not stream"
         wanted = round(self.tokens * ratio * _CAUTION) + (self.max_tokens or 0)
         if wanted > abilities.context_window:
             return f"its window of {abilities.context_window:,} tokens is smaller than {wanted:,}"
@@ -58,6 +61,7 @@ def needs_of(request: Request, count: Callable[[str], int] | None = None) -> Nee
         tools=bool(body.get("tools")),
         images=any(_holds_images(message) for message in request.messages),
         json_schema=isinstance(shape, dict) and shape.get("type") == "json_schema",
+        stream=request.stream,
     )
 
 

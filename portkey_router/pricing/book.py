@@ -131,6 +131,7 @@ class PriceBook:
             return None
         whose = priced_as(provider, None, model, model)
         return None if whose.provider is None else genai_context_window(whose.provider, whose.model)
+
     def card(self, provider: str | None, model: str | None, at: datetime) -> Card | None:
         """The rates of a model, before a call: yours, else those of the tables; None where none knows it.
 
