@@ -51,6 +51,7 @@ from portkey_router.messages import (
     ToolCallDelta,
     Usage,
 )
+from portkey_router.options import RouterOptions
 from portkey_router.planner import Attempt, Plan
 from portkey_router.price_files import load_portkey_prices
 from portkey_router.pricing import Price, PriceBook
@@ -126,6 +127,7 @@ __all__ = [
     "RateLimitExceededError",
     "Request",
     "Route",
+    "RouterOptions",
     "SemanticCache",
     "Settings",
     "Single",

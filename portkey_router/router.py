@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from os import urandom
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from portkey_router.completion_streams import AsyncCompletionStream, CompletionStream
 from portkey_router.costing import Experience, needs_of
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from portkey_router.drive import AsyncPort, SyncPort
     from portkey_router.flow.steps import Step
     from portkey_router.messages import Embeddings, Operation
+    from portkey_router.options import RouterOptions
     from portkey_router.pricing import PriceBook
     from portkey_router.settings import Settings
     from portkey_router.targets import TargetLike
@@ -105,8 +106,8 @@ class PortkeyRouter:
         return self
 
     @classmethod
-    def from_env(cls, **options: Any) -> PortkeyRouter:
-        """A router from arguments, environment and `.env`, in that order; see `portkey_router.build_router`."""
+    def from_env(cls, **options: Unpack[RouterOptions]) -> PortkeyRouter:
+        """A router from arguments, environment and `.env`, in that order; see `portkey_router.RouterOptions`."""
         from portkey_router.bootstrap import build_router  # noqa: PLC0415  (the composition root stands above)
 
         return build_router(from_env=True, **options)
