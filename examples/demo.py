@@ -42,8 +42,10 @@ def main() -> None:
         rows += report("both healthy", answers.invoke({"question": QUESTION}))
         providers.always("first", sandbox.Fault.status(503))
         rows += report("first down (503)", answers.invoke({"question": QUESTION}))
+        recovered(providers, answers)
         providers.always("first", sandbox.Fault.status(401))
         rows += report("first's key refused (401)", answers.invoke({"question": QUESTION}))
+        recovered(providers, answers)
         providers.always("first", sandbox.Fault.status(429, retry_after=60))
         rows += report("first limits the rate (429)", streamed(prompt | llm))
         refused = target("gpt-4o", f"http://127.0.0.1:{closed_port()}/v1")
@@ -75,6 +77,12 @@ def both(**settings: Any) -> str:
         for name, text, route, count in zip(names, texts, routes, tokens, strict=True)
     ]
     return table(["asked by", "answer", "target", "tokens", "USD"], rows)
+
+
+def recovered(providers: sandbox.Providers, chain: Any) -> None:
+    """Have the first provider answer again, and be seen to: after failures in a row it would not be asked any more."""
+    providers.clear("first")
+    chain.invoke({"question": QUESTION})
 
 
 def closed_port() -> int:

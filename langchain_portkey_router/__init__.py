@@ -1,4 +1,4 @@
-"""LangChain on Portkey: `ChatPortkey`, a chat model, and `PortkeyEmbeddings`, over the Portkey router."""
+"""LangChain on Portkey: `ChatPortkey`, `PortkeyEmbeddings`, and `RedisSemanticCache`, a cache for any model."""
 
 try:
     import langchain_core as _langchain_core  # noqa: F401  (only to say what is missing, where it is)
@@ -7,8 +7,9 @@ except ModuleNotFoundError as error:
         'langchain_portkey_router needs LangChain: pip install "portkey-router[langchain]"', name=error.name
     ) from error
 
+from langchain_portkey_router.cache import RedisSemanticCache
 from langchain_portkey_router.chat_models import ChatPortkey
 from langchain_portkey_router.embeddings import PortkeyEmbeddings
 from langchain_portkey_router.errors import OutputRefusedError
 
-__all__ = ["ChatPortkey", "OutputRefusedError", "PortkeyEmbeddings"]
+__all__ = ["ChatPortkey", "OutputRefusedError", "PortkeyEmbeddings", "RedisSemanticCache"]

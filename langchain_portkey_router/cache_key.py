@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from portkey_router.describe import strategy_to_dict
+from portkey_router.cache.canonical import VOLATILE, plain
 from portkey_router.planner import is_saved
 from portkey_router.targets import Conditional, Target
 
@@ -15,29 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["cache_key", "config_mark", "decides_by_metadata", "route_headers"]
 
-# Of a call or of a model: who asks, what for, and how patiently. The answer is the same.
-VOLATILE = frozenset(
-    {
-        "cache_force_refresh",
-        "cache_namespace",
-        "default_headers",
-        "extra_headers",
-        "max_retries",
-        "parent_span_id",
-        "portkey_api_key",
-        "portkey_metadata",
-        "request_timeout",
-        "span_id",
-        "span_name",
-        "stream_options",
-        "stream_usage",
-        "streaming",
-        "timeout",
-        "trace_id",
-        "virtual_key",
-        "virtual_keys",
-    }
-)
 _ROUTE_HEADERS = ("x-portkey-config", "x-portkey-custom-host", "x-portkey-provider")
 
 
@@ -52,7 +29,7 @@ def cache_key(model: Mapping[str, Any], call: Mapping[str, Any], more: Mapping[s
         },
         **{name: value for name, value in more.items() if value},
     }
-    return json.dumps(told, sort_keys=True, ensure_ascii=False, default=_plain)
+    return json.dumps(told, sort_keys=True, ensure_ascii=False, default=plain)
 
 
 def config_mark(config: Any) -> Any:
@@ -73,18 +50,3 @@ def decides_by_metadata(strategy: Any) -> bool:
     """Whether the request's metadata may decide which target answers."""
     inner: Iterable[Any] = () if isinstance(strategy, str | Target) else getattr(strategy, "targets", ())
     return isinstance(strategy, Conditional) or any(decides_by_metadata(each) for each in inner)
-
-
-def _plain(value: Any) -> Any:
-    """What JSON does not know: strategies, schemas given as classes, and others by their type."""
-    if isinstance(value, Target) or hasattr(value, "targets"):
-        return strategy_to_dict(value)
-    if isinstance(value, set | frozenset | tuple):
-        return sorted(value, key=str)
-    schema = getattr(value, "model_json_schema", None)
-    if isinstance(value, type) and callable(schema):
-        return {"class": value.__qualname__, "schema": schema()}
-    dumped = getattr(value, "model_dump", None)
-    if callable(dumped):
-        return {"class": type(value).__qualname__, "fields": dumped(mode="json")}
-    return repr(value)

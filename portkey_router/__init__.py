@@ -3,6 +3,9 @@
 from portkey_router._version import __version__
 from portkey_router.batches import EMBEDDING_LIMITS, BatchLimits
 from portkey_router.bootstrap import build_router
+from portkey_router.cache.cache import SemanticCache
+from portkey_router.cache.guards import Guards
+from portkey_router.cache.results import CacheStats, Hit, Miss, StoredEntry
 from portkey_router.errors import (
     AdminError,
     AdmissionError,
@@ -81,6 +84,7 @@ __all__ = [
     "AuthenticationError",
     "BatchLimits",
     "BudgetExceededError",
+    "CacheStats",
     "CallOptions",
     "ChatMessage",
     "Choice",
@@ -99,8 +103,11 @@ __all__ = [
     "Fallback",
     "FunctionCall",
     "GuardrailError",
+    "Guards",
+    "Hit",
     "InvalidRequestError",
     "LoadBalance",
+    "Miss",
     "MissingCredentialError",
     "ModelRule",
     "NotEnabledError",
@@ -114,10 +121,12 @@ __all__ = [
     "RateLimitExceededError",
     "Request",
     "Route",
+    "SemanticCache",
     "Settings",
     "Single",
     "Sticky",
     "StoreError",
+    "StoredEntry",
     "Strategy",
     "StreamInterruptedError",
     "Target",

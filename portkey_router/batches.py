@@ -29,8 +29,8 @@ BYTES_A_TOKEN = 2
 class BatchLimits:
     """What goes into one embeddings request: at most so many `texts`, and so many `tokens` (estimated) together.
 
-    A text with more tokens goes alone. `base64`: whether the vectors are asked for in base64, a quarter of the bytes
-    of JSON numbers; a provider that sends numbers all the same is read as well.
+    A text with more tokens goes alone. `base64`: whether the vectors are asked for in base64, less than half the
+    bytes of JSON numbers; a provider that sends numbers all the same is read as well.
     """
 
     texts: int = 2048

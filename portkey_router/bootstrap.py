@@ -1,4 +1,4 @@
-"""The composition root: settings and loose arguments become a `PortkeyRouter`."""
+"""The composition root: settings and loose arguments become a `PortkeyRouter`, URLs the stores they name."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from portkey_router.portal import SyncTransport
 from portkey_router.pricing import PriceBook
 from portkey_router.router import PortkeyRouter
 from portkey_router.settings import load_settings
+from portkey_router.stores.memory_cache import MemoryCacheStore
+from portkey_router.stores.redis_cache import RedisCacheStore
+from portkey_router.stores.redis_client import RedisClient
 from portkey_router.targets import Target
 from portkey_router.transport import shared
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from portkey_router.cache.store import CacheStore
     from portkey_router.events import Sink
     from portkey_router.flow.policy import PolicyOptions
     from portkey_router.planner import RunOn
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
     from portkey_router.providers import ModelRule
     from portkey_router.targets import TargetLike
 
-__all__ = ["build_router", "build_router_from_client"]
+__all__ = ["NamedEncoder", "build_cache_store", "build_router", "build_router_from_client"]
 
 
 def build_router(
@@ -152,3 +156,52 @@ def build_router_from_client(client: Any, **options: Any) -> PortkeyRouter:
 
 
 _SDK_OWN = frozenset({"x-portkey-package-version", "x-portkey-runtime", "x-portkey-runtime-version", "content-type"})
+
+
+# ---- caches ----------------------------------------------------------------------------------------------------------
+
+
+def build_cache_store(
+    url: str | None,
+    *,
+    client: Any = None,
+    timeout: float = 0.05,
+    connect_timeout: float = 0.25,
+    algorithm: Literal["FLAT", "HNSW"] = "FLAT",
+    dtype: Literal["FLOAT32", "FLOAT16"] = "FLOAT32",
+) -> CacheStore:
+    """The store of a cache: `memory://`, `memory://name` (one for the process), or Redis by a URL or your client.
+
+    Raises `ConfigurationError`. No connection is made.
+    """
+    if url is not None and url.startswith("memory://"):
+        name = url.removeprefix("memory://")
+        return MemoryCacheStore() if not name else _named_memory(name)
+    client = RedisClient(url, client=client, timeout=timeout, connect_timeout=connect_timeout)
+    return RedisCacheStore(client, algorithm=algorithm, dtype=dtype)
+
+
+@functools.cache
+def _named_memory(_: str) -> MemoryCacheStore:
+    return MemoryCacheStore()
+
+
+class NamedEncoder:
+    """Embeds with a model of this name, by a router of the environment that is built at the first text."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    @functools.cached_property
+    def _router(self) -> Any:
+        return build_router(from_env=True)
+
+    def encode(self, text: str) -> list[float]:
+        """The text's vector."""
+        vector: list[float] = self._router.embed([text], model=self._model).vectors[0]
+        return vector
+
+    async def aencode(self, text: str) -> list[float]:
+        """The text's vector."""
+        vector: list[float] = (await self._router.aembed([text], model=self._model)).vectors[0]
+        return vector

@@ -49,7 +49,10 @@ class EmbeddingCall:
         given: Any = self.texts[batch.start : batch.stop]
         if self.limits.texts == 1:
             given = given[0]  # who takes one text takes it as a text (Bedrock's Titan its `dimensions`, too)
-        return journey(replace(self.request, body={**self.request.body, "input": given}), self.plan(), self.around)
+        around = self.around
+        if around.call_id and batch.start:  # events take each batch for a call, which the trace id joins
+            around = replace(around, call_id=f"{around.call_id}.{batch.start}")
+        return journey(replace(self.request, body={**self.request.body, "input": given}), self.plan(), around)
 
 
 def embedding_call(

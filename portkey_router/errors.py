@@ -22,7 +22,7 @@ PortkeyError
 │   ├── UpstreamUnavailableError
 │   └── GuardrailError
 ├── AllTargetsFailedError                  .attempts, in the order they were made
-├── StoreError                             never reaches the caller of a completion
+├── StoreError                             .code; never reaches the caller of a completion
 └── AdminError                             .status, .code, .body
 ```
 
@@ -244,7 +244,15 @@ class AllTargetsFailedError(PortkeyError):
 
 
 class StoreError(PortkeyError):
-    """A cache or ledger store failed; a completion's caller never sees it (a failed cache is a miss)."""
+    """A cache or ledger store failed; a completion's caller never sees it (a failed cache is a miss).
+
+    `code` is the first word of what the server answered (`OOM`, `READONLY`, `NOSCRIPT`, `ERR` ...), None where it gave
+    no answer.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class AdminError(PortkeyError):

@@ -245,10 +245,13 @@ class EmbeddingFields(RouterFields):
     def _embedding_options(self, model: str | None, *more: Mapping[str, Any] | None) -> dict[str, Any]:
         """The arguments of `embed`: the model's own, with `more` over them, the last over all."""
         own = {"model": model, "dimensions": self.dimensions, "encoding_format": self.encoding_format}
-        options = {**own, **(getattr(self, self._body_field) or {}), **(self.extra_body or {})}
+        options = {**own, **(getattr(self, self._body_field) or {})}
         for each in more:
             options |= each or {}
+        options["extra_body"] = {**(self.extra_body or {}), **(options.get("extra_body") or {})}
+        of_the_call = options.get("metadata") or {}
         self._add_portkeys(options)
+        options["metadata"] |= of_the_call
         return options
 
     def _check_route(self, model: str | None) -> None:

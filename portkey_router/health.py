@@ -37,7 +37,8 @@ class CircuitRules:
     `at_least` of them (attempts count half after `memory` seconds). It stays open for `first` seconds, doubling up to
     `longest`, a fifth more or less at random. A probe that nobody hears of any more is forgotten after `probe_lease`.
 
-    A target in trouble (overloaded, or broken) is sent no more than `burst` requests in any `burst_seconds`, whoever asks.
+    A target in trouble (overloaded or broken, `in_a_row` times) is sent no more than `burst` requests in any
+    `burst_seconds`, whoever asks.
     """
 
     in_a_row: int = 3
@@ -102,7 +103,7 @@ class _State:
         self.until = 0.0
         self.failed_at = float("-inf")
         self.probing_since: float | None = None
-        self.troubled = False
+        self.troubled = 0
         self.sent: deque[float] = deque(maxlen=burst)
 
     def age(self, now: float, memory: float) -> None:
@@ -156,7 +157,7 @@ class Health:
         with self._lock:
             state = self._states.get(key) or self._new(key, now)
             sent = state.sent
-            if state.troubled and len(sent) == rules.burst and now - sent[0] < rules.burst_seconds:
+            if state.troubled >= rules.in_a_row and len(sent) == rules.burst and now - sent[0] < rules.burst_seconds:
                 return rules.burst_seconds - (now - sent[0])
             sent.append(now)
             return 0.0
@@ -205,8 +206,8 @@ class Health:
         """The target failed; gives for how many seconds that opens its circuit, 0 where it stays as it was.
 
         `probe`: the attempt was its probe. `lasting`: it is not that the target is overloaded or broken, but that it
-        refuses (a wrong key), so that requests do it no harm. `cooldown` is how long it asked to be left alone (a long Retry-After);
-        `chance` is uniform in [0, 1); `in_a_row` takes the place of the rules'.
+        refuses (a wrong key), so that requests do it no harm. `cooldown` is how long it asked to be left alone (a long
+        Retry-After); `chance` is uniform in [0, 1); `in_a_row` takes the place of the rules'.
         """
         rules = self.rules
         with self._lock:
@@ -215,7 +216,7 @@ class Health:
             state.bad += 1
             state.recent_bad += 1
             state.in_a_row += 1
-            state.troubled = not lasting
+            state.troubled = 0 if lasting else state.troubled + 1
             state.failed_at = now
             if probe:
                 state.probing_since = None
@@ -280,6 +281,6 @@ class Health:
         if state.opened:
             state.recent_good = state.recent_bad = 0.0  # what opened it is settled
         state.in_a_row = state.opened = 0
-        state.troubled = False
+        state.troubled = 0
         state.until = 0.0
         state.probing_since = None

@@ -22,7 +22,14 @@ PACKAGES = ("portkey_router", "langchain_portkey_router", "llama_index_portkey")
 # Floors, from the ground up. A module may import what stands on a lower floor, and its own subpackage. The longest
 # matching name counts, so `portkey_router` alone is the package's `__init__`.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("portkey_router._version", "portkey_router.errors", "portkey_router.messages"),
+    (
+        "portkey_router._version",
+        "portkey_router.deadline",
+        "portkey_router.errors",
+        "portkey_router.locks",
+        "portkey_router.messages",
+        "portkey_router.sansio",
+    ),
     ("portkey_router.providers", "portkey_router.secrets", "portkey_router.wire.http"),
     (
         "portkey_router.abilities",
@@ -43,6 +50,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("portkey_router.events", "portkey_router.wire"),
     ("portkey_router.budget", "portkey_router.cache", "portkey_router.planner"),
     ("portkey_router.batches", "portkey_router.flow"),
+    ("portkey_router.transport.sockets",),
     ("portkey_router.sinks", "portkey_router.stores", "portkey_router.transport"),
     ("portkey_router.drive", "portkey_router.embedding", "portkey_router.portal"),
     ("portkey_router.admin", "portkey_router.router"),
@@ -61,6 +69,7 @@ TYPE_ONLY_PAIRS = {
 # The one door back up: the short constructors build a router by the composition root.
 UPWARD_DOORS = {
     ("portkey_router.router", "portkey_router.bootstrap"): {"PortkeyRouter.from_env", "PortkeyRouter.from_portkey"},
+    ("portkey_router.cache", "portkey_router.bootstrap"): {"open_store", "encoder_by_name"},
 }
 
 PURE = (
@@ -68,11 +77,24 @@ PURE = (
     "llama_index_portkey._convert",
     "portkey_router.abilities",
     "portkey_router.batches",
+    "portkey_router.cache.calibrate",
+    "portkey_router.cache.canonical",
+    "portkey_router.cache.contrasts",
+    "portkey_router.cache.conversation",
+    "portkey_router.cache.courtesy",
+    "portkey_router.cache.guards",
     "portkey_router.cache.key",
+    "portkey_router.cache.llm_string",
+    "portkey_router.cache.normalise",
     "portkey_router.cache.policy",
+    "portkey_router.cache.quantities",
+    "portkey_router.cache.windows",
+    "portkey_router.cache.words",
     "portkey_router.health",
     "portkey_router.planner",
     "portkey_router.pricing",
+    "portkey_router.sansio",
+    "portkey_router.stores.commands",
     "portkey_router.spaces",
     "portkey_router.tokens",
     "portkey_router.wire",

@@ -253,6 +253,16 @@ def test_the_environments_chat_strategy_is_left_alone(
     assert way(model=MODEL, dimensions=8)(TEXTS).dimensions == 8
 
 
+@pytest.mark.parametrize("kind", [PortkeyEmbeddings, PortkeyEmbedding])
+def test_what_a_call_says_is_over_what_the_model_is_set_to(portkey: PortkeyDouble, kind: Any) -> None:
+    """Metadata add up, the call's win; `extra_body` is for fields under names that are arguments (`timeout`)."""
+    model = kind(model=MODEL, portkey_metadata={"a": "1", "b": "1"}, extra_body={"timeout": 1, "user": "model"})
+    model.embed(["x"], dimensions=4, metadata={"b": "2"}, extra_body={"user": "call"}, timeout=30)
+    received = portkey.requests[-1]
+    assert json.loads(received.headers["x-portkey-metadata"]) == {"a": "1", "b": "2"}
+    assert (received.body["timeout"], received.body["user"], received.body["dimensions"]) == (1, "call", 4)
+
+
 def test_an_error_through_langchain_keeps_what_was_paid_for(portkey: PortkeyDouble) -> None:
     """LangChain's class of the error still carries the finished batches."""
     portkey.script("vk-openai", sandbox.Fault.ok(), sandbox.Fault.status(401))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from portkey_router.errors import ContextLengthError, DeadlineExceededError, PortkeyError
+from portkey_router.errors import ContextLengthError, PortkeyError, UpstreamUnavailableError
 from portkey_router.events import TargetCooledDown
 from portkey_router.flow.attempt import attempt
 from portkey_router.flow.call import Call, Surroundings
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from portkey_router.planner import Plan
 
 __all__ = ["DONE_WAIT", "USAGE_WAIT", "Deadlines", "Surroundings", "journey"]
+
+_LONGEST_TURN = 15.0  # seconds that a call waits for its turn at a target in trouble
 
 
 def journey(request: Request, plan: Plan, around: Surroundings) -> Generator[Step, Any, None]:
@@ -64,16 +66,20 @@ def _answer(call: Call) -> Generator[Step, Any, Completion | Embeddings]:
 def _ask(call: Call, leg: Leg) -> Generator[Step, Any, Completion | Embeddings | None]:
     """Ask one target, again where that may help; None to go on with the next."""
     tried = 0
+    last: PortkeyError | None = None
     while True:
-        if not (yield from _uncrowded(call, leg)):
-            if not tried:
+        if not (yield from _uncrowded(call, leg, last)):
+            if last is None:
                 call.itinerary.pass_over(leg.attempt)
+            else:
+                call.errors.append(last)
             return None
         tried += 1
         trip = call.depart(leg)
         try:
             return (yield from _attempt(call, trip))
         except PortkeyError as error:
+            last = error
             verdict = _verdict(call, trip, error, tried)
             if verdict is Verdict.GATEWAY:
                 call.next_gateway()
@@ -143,19 +149,30 @@ def _verdict(call: Call, trip: Trip, error: PortkeyError, tried: int) -> Verdict
     return Verdict.NEXT if verdict is Verdict.AGAIN and others and not call.admits(trip) else verdict
 
 
-def _uncrowded(call: Call, leg: Leg) -> Generator[Step, Any, bool]:
-    """Wait until a target in trouble may be sent one more request; False to ask another in the meantime."""
+def _uncrowded(call: Call, leg: Leg, last: PortkeyError | None) -> Generator[Step, Any, bool]:
+    """Wait until a target in trouble may be sent one more request; False to ask another in the meantime.
+
+    Once it has waited for long, it raises the target's `last` error to this call, or `UpstreamUnavailableError`.
+    """
+    waited = 0.0
     while (pause := call.crowded(leg)) > 0:
         if call.others:
             return False
-        if not call.time_for(pause):
-            if call.errors or call.records:
-                raise call.failure()
-            total = call.total
-            msg = f"{leg.attempt.target} has just failed several times, and {total.seconds:g} s leave no time to wait."
-            raise DeadlineExceededError(msg, phase="total", seconds=total.seconds)
+        waited += pause
+        if waited > _LONGEST_TURN or not call.time_for(pause):
+            raise _no_turn(call, leg) if last is None else call.honest(last)
         yield Wait(pause)
     return True
+
+
+def _no_turn(call: Call, leg: Leg) -> PortkeyError:
+    msg = (
+        f"{leg.attempt.target} has failed several times in the last seconds, and too many calls wait to be sent to it: "
+        "this one was not. Try again later, or add a fallback target."
+    )
+    error = UpstreamUnavailableError(msg, status=503, retryable=True)
+    error.attempts = tuple(call.records)
+    return call.honest(error)
 
 
 def _targets_used(trip: Trip, plan: Plan) -> int:

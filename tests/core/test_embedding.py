@@ -18,6 +18,7 @@ from portkey_router.errors import (
     PortkeyError,
     UnknownModelError,
 )
+from portkey_router.events import CallFinished, capture_events
 from portkey_router.flow.journey import Deadlines
 from portkey_router.messages import CallOptions, Embeddings, Usage
 from portkey_router.pricing import Price, PriceBook
@@ -411,3 +412,16 @@ def test_a_gateways_refusal_of_a_chat_model() -> None:
     """What a provider says to a model that makes no embeddings reaches the caller as its own error."""
     with pytest.raises(InvalidRequestError, match="boom"):
         router(failed(400), strategy=Fallback(MODEL, f"azure/{MODEL}")).embed(["a"])
+
+
+def test_events_tell_of_each_batch() -> None:
+    """Each batch is a call of its own in events, under an id of its own and the trace id of all."""
+    with capture_events() as events:
+        told = router(reply(ONE, tokens=2), reply(TWO, tokens=3)).embed(["a", "b"], batch_size=1)
+    finished = [event for event in events if isinstance(event, CallFinished)]
+    assert [(event.operation, event.outcome, event.usage) for event in finished] == [
+        ("embeddings", "ok", Usage(2, 0, 2)),
+        ("embeddings", "ok", Usage(3, 0, 3)),
+    ]
+    assert len({event.call_id for event in finished}) == 2
+    assert {event.trace_id for event in finished} == {told.routes[0].trace_id}

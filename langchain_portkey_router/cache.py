@@ -1,0 +1,113 @@
+"""RedisSemanticCache: LangChain's LLM cache over `SemanticCache`, for any chat model and any LLM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Unpack
+
+from langchain_core.caches import BaseCache
+
+from langchain_portkey_router._generations import as_hit, generations_of_entry, new_answer
+from portkey_router.cache.cache import DEFAULT_DISTANCE, DEFAULT_TTL, SemanticCache
+from portkey_router.cache.results import Hit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_core.caches import RETURN_VAL_TYPE
+    from langchain_core.outputs import Generation
+
+    from portkey_router.cache.cache import CacheOptions
+    from portkey_router.cache.verbs import Chosen
+
+__all__ = ["RedisSemanticCache"]
+
+_STRANGE = "strange message: no AIMessage"
+
+
+class RedisSemanticCache(BaseCache):
+    """Answers questions that were asked before, in these words or in others; a drop-in for `langchain_redis`'s.
+
+    ```python
+    from langchain_core.globals import set_llm_cache
+    set_llm_cache(RedisSemanticCache(embeddings=OpenAIEmbeddings(), redis_url="redis://localhost:6379", ttl=3600))
+    ```
+
+    It compares the last user message, among requests that are equal in all else (model, parameters, tools, system
+    prompt, earlier turns), and not LangChain's JSON of the whole conversation. Building it connects nowhere and embeds
+    nothing, and it never fails a call: with Redis down, every question is a miss.
+
+    - `embeddings`: see `SemanticCache`; None: equal questions only.
+    - `redis_url`: what `RedisClient` takes, or `memory://`. `redis_client`: a client you hold, in its place.
+    - `distance_threshold`: the cosine distance up to which questions are alike.
+    - `ttl`: seconds, a week by default; None: for ever. Unlike `langchain_redis`'s, it is not prolonged by reading.
+    - `name` and `prefix`: what the keys and the index begin with.
+    - `cache`: a `SemanticCache` to share, in the place of all these. `options` are the others of `SemanticCache`.
+
+    An answer from the cache has a message id of its own, usage and cost 0, and `response_metadata["portkey"]["cache"]`:
+    the layer that answered, the similarity, the age, and the tokens and the money saved.
+
+    Raises `ConfigurationError` for arguments that cannot be meant; `clear` raises `StoreError`.
+    """
+
+    def __init__(  # noqa: PLR0917  (in the order of `langchain_redis`)
+        self,
+        embeddings: Any = None,
+        redis_url: str = "redis://localhost:6379",
+        distance_threshold: float = DEFAULT_DISTANCE,
+        ttl: float | None = DEFAULT_TTL,
+        name: str | None = None,
+        prefix: str | None = None,
+        redis_client: Any = None,
+        *,
+        cache: SemanticCache | None = None,
+        **options: Unpack[CacheOptions],
+    ) -> None:
+        if cache is None:
+            named = ":".join(dict.fromkeys(part for part in (prefix, name) if part))
+            cache = SemanticCache(
+                redis_url,
+                embeddings,
+                client=redis_client,
+                distance_threshold=distance_threshold,
+                ttl=ttl,
+                **({"name": named} if named else {}),
+                **options,
+            )
+        self.cache = cache
+
+    def __repr__(self) -> str:
+        return f"RedisSemanticCache({self.cache!r})"
+
+    def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
+        """The generations stored for this prompt, or for one alike; None where there are none."""
+        hit = self.cache.lookup(self.cache.key_of_langchain(prompt, llm_string), generations_of_entry)
+        return as_hit(hit) if isinstance(hit, Hit) else None
+
+    async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
+        """As `lookup`."""
+        hit = await self.cache.alookup(self.cache.key_of_langchain(prompt, llm_string), generations_of_entry)
+        return as_hit(hit) if isinstance(hit, Hit) else None
+
+    def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
+        """Keep the generations, if the policy will have them. The question's vector is that of its lookup."""
+        answer = new_answer(return_val)
+        if answer is None:
+            self.cache.refuse(_STRANGE)
+        else:
+            self.cache.store(self.cache.key_of_langchain(prompt, llm_string), answer)
+
+    async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
+        """As `update`."""
+        answer = new_answer(return_val)
+        if answer is None:
+            self.cache.refuse(_STRANGE)
+        else:
+            await self.cache.astore(self.cache.key_of_langchain(prompt, llm_string), answer)
+
+    def clear(self, **kwargs: Unpack[Chosen]) -> None:  # type: ignore[override]  # LangChain's are Any
+        """Remove every entry of this cache, or those chosen (see `SemanticCache.clear`)."""
+        self.cache.clear(**kwargs)
+
+    async def aclear(self, **kwargs: Unpack[Chosen]) -> None:  # type: ignore[override]  # as above
+        """As `clear`."""
+        await self.cache.aclear(**kwargs)

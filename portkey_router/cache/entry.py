@@ -1,0 +1,127 @@
+"""What a cache holds, and how it is written. Reading builds what is listed here and nothing else.
+
+A body is one byte that says how (`0`: as it is, `1`: zlib) and JSON. An entry names no class, and a body that is not
+exactly of this form is an error: whoever reads takes it for a miss.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+__all__ = ["CorruptEntryError", "Entry", "EntryTooLargeError", "body_of", "entry_of"]
+
+COMPRESSED_FROM = 1024
+# What a body may grow to when it is read, whatever the one who reads allows to be written.
+LARGEST = 16 * 1024 * 1024
+_PLAIN, _ZLIB = b"0", b"1"
+_LEVEL = 3  # of zlib: nearly as small as 6 on answers, in half the time
+
+
+class CorruptEntryError(ValueError):
+    """These bytes are no entry of ours."""
+
+
+class EntryTooLargeError(ValueError):
+    """This answer is larger than an entry may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stored answer.
+
+    - `kind` says whose form `answer` (JSON) has: `completion`, `langchain`, or `text`.
+    - `text` is the question, as asked; `created` seconds since the epoch.
+    - `model`, `input_tokens`, `output_tokens` and `cost` (US dollars) are those of the call that was paid for; None
+      where not known.
+    - `tags`, `tenant`, `namespace` and `name` (the custom key) are the user's own.
+    - `target` is another entry's id, where this one only points to it.
+    """
+
+    kind: str
+    answer: Any = field(repr=False)
+    text: str = field(repr=False)
+    created: float
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: Decimal | None = None
+    tags: tuple[str, ...] = ()
+    tenant: str = ""
+    namespace: str = ""
+    name: str | None = None
+    target: str | None = None
+
+
+def body_of(entry: Entry, limit: int) -> bytes:
+    """The entry in bytes, at most `limit` of them.
+
+    Raises `EntryTooLargeError`, and `TypeError` or `ValueError` for an answer that is no JSON.
+    """
+    told = [
+        entry.kind,
+        entry.answer,
+        entry.text,
+        entry.created,
+        entry.model,
+        entry.input_tokens,
+        entry.output_tokens,
+        None if entry.cost is None else str(entry.cost),
+        list(entry.tags),
+        entry.tenant,
+        entry.namespace,
+        entry.name,
+        entry.target,
+    ]
+    text = json.dumps(told, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    data = text.encode("utf-8", "surrogatepass")
+    body = _PLAIN + data if len(data) < COMPRESSED_FROM else _ZLIB + zlib.compress(data, _LEVEL)
+    if len(body) > limit or len(data) > LARGEST:
+        raise EntryTooLargeError(f"an entry of {len(body)} bytes")
+    return body
+
+
+def entry_of(body: bytes) -> Entry:
+    """The entry in these bytes. Raises `CorruptEntryError`."""
+    try:
+        told = json.loads(_data(body).decode("utf-8", "surrogatepass"))
+        kind, answer, text, created, model, spent, given, cost, tags, tenant, namespace, name, target = told
+        entry = Entry(
+            kind=_of(str, kind),
+            answer=answer,
+            text=_of(str, text),
+            created=float(_of(float | int, created)),
+            model=_of(str | None, model),
+            input_tokens=_of(int | None, spent),
+            output_tokens=_of(int | None, given),
+            cost=None if cost is None else Decimal(_of(str, cost)),
+            tags=tuple([_of(str, tag) for tag in _of(list, tags)]),
+            tenant=_of(str, tenant),
+            namespace=_of(str, namespace),
+            name=_of(str | None, name),
+            target=_of(str | None, target),
+        )
+    except (ValueError, TypeError, RecursionError, InvalidOperation, zlib.error) as error:
+        raise CorruptEntryError(f"no entry of this cache: {type(error).__name__}") from error
+    return entry
+
+
+def _data(body: bytes) -> bytes:
+    if body[:1] == _PLAIN:
+        return body[1:]
+    if body[:1] != _ZLIB:
+        raise CorruptEntryError("neither plain nor compressed")
+    unpacker = zlib.decompressobj()
+    data = unpacker.decompress(body[1:], LARGEST)
+    if not unpacker.eof:
+        raise CorruptEntryError("cut short, or larger than any entry")
+    return data
+
+
+def _of(kind: Any, value: Any) -> Any:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise CorruptEntryError("a field of another type")
+    return value

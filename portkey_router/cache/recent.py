@@ -1,0 +1,36 @@
+"""The last few of something, by key."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+__all__ = ["Recent"]
+
+V = TypeVar("V")
+
+
+class Recent(Generic[V]):
+    """Keeps the `limit` values used last. Each step is one operation of a dict, so threads need no lock."""
+
+    __slots__ = ("_limit", "_values")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._values: OrderedDict[str, V] = OrderedDict()
+
+    def get(self, key: str) -> V | None:
+        """The value, which is then the last used."""
+        value = self._values.get(key)
+        if value is not None:
+            with contextlib.suppress(KeyError):  # another thread has just let go of it
+                self._values.move_to_end(key)
+        return value
+
+    def put(self, key: str, value: V) -> None:
+        """Keep it, and let go of those used longest ago."""
+        self._values[key] = value
+        while len(self._values) > self._limit:
+            with contextlib.suppress(KeyError):  # as above
+                self._values.popitem(last=False)

@@ -1,0 +1,140 @@
+"""What a cache asks of a store. A store keeps rows and compares vectors; it does not know what an answer is.
+
+Its verbs are operations: generators without I/O, which `run` performs in the caller's thread and `arun` in the caller's
+loop. Names in a store are digests: no user text is in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from portkey_router.deadline import Deadline
+
+__all__ = ["CacheStore", "Found", "Marks", "Operation", "Row", "Selection", "Space", "mark"]
+
+T = TypeVar("T")
+Operation: TypeAlias = Generator[Any, Any, T]
+
+
+def mark(*parts: str) -> str:
+    """A short digest of user text: 128 bits, in hex."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Vectors that may be compared: of one encoder (`fingerprint`, 12 hex digits), all of `dims` numbers."""
+
+    fingerprint: str
+    dims: int
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What rows are selected by; digests all (`mark`). `tags` may be many."""
+
+    scope: str
+    tenant: str
+    namespace: str
+    prompt: str
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One entry as a store takes it. `ttl` is in seconds, None: for ever. `vector` is FLOAT32, little-endian.
+
+    `bar` is the least similarity that this entry asks for, where it is not the cache's.
+    """
+
+    id: str
+    exact: str
+    body: bytes = field(repr=False)
+    marks: Marks
+    created: float
+    ttl: float | None
+    space: Space | None = None
+    vector: bytes | None = field(default=None, repr=False)
+    bar: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A row as a store gives it back; `similarity` is the cosine, where it was searched for."""
+
+    id: str
+    exact: str
+    body: bytes = field(repr=False)
+    bar: float | None = None
+    similarity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Rows to show or to remove: those that fit all that is not None. Digests, but for `before` (epoch seconds)."""
+
+    tenant: str | None = None
+    namespace: str | None = None
+    prompt: str | None = None
+    tag: str | None = None
+    before: float | None = None
+
+    @property
+    def everything(self) -> bool:
+        """Whether it leaves nothing out."""
+        return self == Selection()
+
+    def fits(self, marks: Marks, created: float) -> bool:
+        """Whether a row is one of them."""
+        return (
+            (self.tenant is None or self.tenant == marks.tenant)
+            and (self.namespace is None or self.namespace == marks.namespace)
+            and (self.prompt is None or self.prompt == marks.prompt)
+            and (self.tag is None or self.tag in marks.tags)
+            and (self.before is None or created < self.before)
+        )
+
+
+class CacheStore(Protocol):
+    """Keeps the rows of one or more caches; `name` is the cache's, and rows of other names are not touched.
+
+    Operations raise `StoreError` where the store fails.
+    """
+
+    @property
+    def searches(self) -> bool:
+        """Whether it can compare vectors, as far as is known; where it cannot, none need be made."""
+
+    def fetch(self, name: str, row: str) -> Operation[Found | None]:
+        """The row of this id."""
+
+    def search(self, name: str, space: Space, scope: str, vector: bytes, count: int) -> Operation[list[Found] | None]:
+        """The nearest rows of a scope, at most `count`, the nearest first; None where this store cannot search."""
+
+    def put(self, name: str, row: Row) -> Operation[None]:
+        """Keep a row, in the place of one with its id."""
+
+    def set_bar(self, name: str, row: str, bar: float) -> Operation[bool]:
+        """Set the bar of a row; whether it is still there."""
+
+    def select(self, name: str, selection: Selection, limit: int) -> Operation[list[Found]]:
+        """Rows to look at, in no order."""
+
+    def remove(self, name: str, rows: list[str]) -> Operation[int]:
+        """Remove rows by their ids; how many there were."""
+
+    def clear(self, name: str, selection: Selection) -> Operation[int]:
+        """Remove rows; how many."""
+
+    def count(self, name: str) -> Operation[int]:
+        """How many rows there are."""
+
+    def run(self, operation: Operation[T], deadline: Deadline) -> T:
+        """Perform an operation in this thread."""
+
+    async def arun(self, operation: Operation[T], deadline: Deadline) -> T:
+        """Perform an operation in the running loop."""

@@ -1,0 +1,173 @@
+"""One resource per running event loop, closed with it, and with nothing for the user to close.
+
+A loop that shuts down its async generators (`asyncio.run`, uvicorn) closes its resource then. Loops that end without
+that are swept at the next use and at exit. A forked child forgets its parent's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+__all__ = ["LoopBound", "PerLoop"]
+
+
+class LoopBound(Protocol):
+    """What belongs to one loop."""
+
+    async def aclose(self) -> None:
+        """Close it, in its loop. Must not wait for others."""
+
+    def drop(self, *, forked: bool) -> None:
+        """Close its sockets without a word to the loop, which runs no more, or (`forked`) is the parent process's."""
+
+
+R = TypeVar("R", bound=LoopBound)
+
+
+class _Held(Generic[R]):
+    """A loop's resource, and the generator that the loop's end closes."""
+
+    def __init__(self, resource: R, loop: asyncio.AbstractEventLoop, owner: PerLoop[R]) -> None:
+        self.resource = resource
+        self.loop = loop
+        self.owner = owner
+        self.gone = False
+        self._closing: asyncio.Task[None] | None = None
+        self._keeper = self._keep()
+        # Past that point the loop would only warn of a generator it will not close: the sweep does.
+        if not getattr(loop, "_asyncgens_shutdown_called", False):
+            with contextlib.suppress(StopIteration):  # how a generator's first `yield` looks from below
+                self._keeper.__anext__().send(None)
+        if not isinstance(loop, asyncio.BaseEventLoop):
+            self._close_before(loop)
+
+    def _close_before(self, loop: Any) -> None:
+        """Have uvloop's `close()` close our sockets first: it reports those that it finds open, before any sweep."""
+        close = loop.close
+
+        def close_all() -> None:
+            if not (self.gone or loop.is_closed() or loop.is_running()):
+                loop.run_until_complete(self.aclose())
+            close()
+
+        with contextlib.suppress(AttributeError):  # a loop of another make, whose methods are fixed
+            loop.close = close_all
+
+    async def _keep(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            if not self.gone:
+                await self._shut()
+
+    async def _shut(self) -> None:
+        self.gone = True
+        self.owner.forget(self)
+        await self.resource.aclose()
+        for _ in range(3):  # a loop closes a socket a turn after it was told to; uvloop takes three
+            await asyncio.sleep(0)
+
+    def close_soon(self) -> None:
+        """Close it in a task; called in its loop."""
+        if not self.gone:
+            self._closing = self.loop.create_task(self.aclose())
+
+    async def aclose(self) -> None:
+        """Close it, in its loop."""
+        await self._shut()
+        with contextlib.suppress(RuntimeError):  # the loop is at it already
+            await self._keeper.aclose()
+
+    def drop(self, *, forked: bool = False) -> None:
+        """Close it without its loop."""
+        self.gone = True
+        self.resource.drop(forked=forked)
+        with contextlib.suppress(StopIteration, RuntimeError):  # its end; or it is running, in the forking process
+            self._keeper.aclose().send(None)
+
+
+class PerLoop(Generic[R]):
+    """Gives the running loop's resource, and opens it first where there is none."""
+
+    def __init__(self, opener: Callable[[], R]) -> None:
+        self._opener = opener
+        self._held: dict[asyncio.AbstractEventLoop, _Held[R]] = {}
+
+    def get(self) -> R:
+        """The running loop's."""
+        loop = asyncio.get_running_loop()
+        if len(self._held) > 1:
+            self.sweep()
+        held = self._held.get(loop)
+        if held is None:
+            self.sweep()
+            held = self._held[loop] = _Held(self._opener(), loop, self)
+            _used.add(self)
+        return held.resource
+
+    @property
+    def ready(self) -> bool:
+        """Whether the running loop has one."""
+        return asyncio.get_running_loop() in self._held
+
+    async def aclose(self) -> None:
+        """Close the running loop's; the next use opens another."""
+        held = self._held.get(asyncio.get_running_loop())
+        if held is not None:
+            await held.aclose()
+
+    def forget(self, held: _Held[R]) -> None:
+        """It is being closed."""
+        if self._held.get(held.loop) is held:
+            del self._held[held.loop]
+        self._note()
+
+    def release(self) -> None:
+        """Nobody will ask for any more: close them all, each in its loop. From any thread; never raises."""
+        self.sweep()
+        for loop, held in list(self._held.items()):
+            with contextlib.suppress(RuntimeError):  # it has closed meanwhile: swept at exit
+                loop.call_soon_threadsafe(held.close_soon)
+
+    def sweep(self) -> None:
+        """Drop those of loops that closed without a word."""
+        for loop in list(self._held):
+            if loop.is_closed() and (held := self._held.pop(loop, None)) is not None:
+                held.drop()
+        self._note()
+
+    def drop_all(self, *, forked: bool) -> None:
+        """Drop every one: the interpreter ends, or this is a forked child."""
+        while self._held:
+            self._held.popitem()[1].drop(forked=forked)
+        self._note()
+
+    def _note(self) -> None:
+        if not self._held:
+            _used.discard(self)
+
+
+# Those that hold something: what a forked child forgets and the interpreter's end closes.
+_used: set[PerLoop[Any]] = set()
+
+
+def _after_fork() -> None:
+    for each in list(_used):
+        each.drop_all(forked=True)
+
+
+def _at_exit() -> None:
+    for each in list(_used):
+        each.drop_all(forked=False)
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,302 @@
+"""A cache's rows in Redis or Valkey: commands and replies, without I/O.
+
+A row is a HASH `{name}:e:{id}`: `a` its body, `x` the digest of the exact request, `b` its bar, `c` when it was made,
+TAGs for scope, tenant, namespace, tags and prompt, and the vector in a field named after its encoder. So one index per
+encoder (`{name}:i:{version}:{fingerprint}`) sees the rows of that encoder alone, and the exact layers all of them.
+Nothing is used here that Valkey-search does not speak.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from array import array
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from portkey_router.cache.store import Found, Marks
+from portkey_router.errors import ConfigurationError, StoreError
+from portkey_router.stores.commands import Keys, Script
+
+if TYPE_CHECKING:
+    from portkey_router.cache.store import Row, Selection, Space
+    from portkey_router.deadline import Deadline
+    from portkey_router.stores.commands import Command, Commands
+    from portkey_router.stores.redis_client import RedisClient
+
+__all__ = ["RedisCacheStore"]
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("portkey_router.cache")
+
+VERSION = 1  # of the layout: a change opens new keys and indexes, and the old ones expire
+CHUNK = 500  # rows in one round trip of an administrator's verb
+
+# How servers say that an index is not there, that it is, and that they have no search.
+_NO_INDEX = ("no such index", "unknown index name", "not found", "index_not_found")
+_HAS_INDEX = ("already exists",)
+_NO_SEARCH = ("unknown command",)
+
+# KEYS[1] the row; ARGV[1] its life in ms (0: for ever), then fields and values.
+_PUT = Script(
+    "redis.call('DEL', KEYS[1]) "
+    "redis.call('HSET', KEYS[1], unpack(ARGV, 2)) "
+    "if tonumber(ARGV[1]) > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end "
+    "return 1"
+)
+# KEYS[1] the row; ARGV[1] its bar. A row that has expired is not made anew.
+_SET_BAR = Script(
+    "if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end redis.call('HSET', KEYS[1], 'b', ARGV[1]) return 1"
+)
+
+
+class RedisCacheStore:
+    """Rows in Redis. `algorithm` is how its index finds vectors, `dtype` how it keeps them (FLOAT16: half the room).
+
+    FLAT is exact, and right where a scope holds up to some ten thousand entries; HNSW is for more.
+    """
+
+    def __init__(
+        self,
+        client: RedisClient,
+        *,
+        algorithm: Literal["FLAT", "HNSW"] = "FLAT",
+        dtype: Literal["FLOAT32", "FLOAT16"] = "FLOAT32",
+    ) -> None:
+        if algorithm not in {"FLAT", "HNSW"} or dtype not in {"FLOAT32", "FLOAT16"}:
+            raise ConfigurationError("A cache's index is FLAT or HNSW, its vectors FLOAT32 or FLOAT16.")
+        self._client = client
+        self._algorithm = algorithm
+        self._dtype = dtype
+        self._indexes: set[str] = set()  # those that are known to be there
+        self._can_search = True
+
+    @property
+    def searches(self) -> bool:
+        """Until it has said that it cannot."""
+        return self._can_search
+
+    def fetch(self, name: str, row: str) -> Commands[Found | None]:
+        """The row of this id."""
+        body, exact, bar = yield ("HMGET", _key(name, row), "a", "x", "b")
+        return None if body is None else Found(row, _text(exact), body, _number(bar))
+
+    def search(self, name: str, space: Space, scope: str, vector: bytes, count: int) -> Commands[list[Found] | None]:
+        """The nearest rows of a scope, the nearest first; None where this Redis has no search.
+
+        An index that is not there is made, in the same round trip the first time, or else for the next search.
+        """
+        if not self._can_search:
+            return None
+        index = self._index(name, space)
+        ask = self._question(index, space, scope, vector, count)
+        if index in self._indexes:
+            reply = yield [ask]
+        else:
+            made, *reply = yield [self._creation(index, name, space), ask]
+            if not self._made(made, index):
+                return None
+        (rows,) = reply
+        if isinstance(rows, StoreError):
+            self._indexes.discard(index)
+            if _says(rows, _NO_INDEX):
+                yield from self._create(index, name, space)
+            raise rows
+        return _nearest(rows)
+
+    def put(self, name: str, row: Row) -> Commands[None]:
+        """Keep a row, in the place of one with its id."""
+        marks = row.marks
+        fields: list[str | bytes | float] = [
+            *("a", row.body, "x", row.exact[:32], "c", f"{row.created:.3f}"),
+            *("s", marks.scope, "t", marks.tenant, "n", marks.namespace, "p", marks.prompt),
+        ]
+        if marks.tags:
+            fields += ["g", ",".join(marks.tags)]
+        if row.bar is not None:
+            fields += ["b", f"{row.bar:.4f}"]
+        if row.vector is not None and row.space is not None:
+            fields += [self._field(row.space), self._packed(row.vector)]
+            if self._can_search and (index := self._index(name, row.space)) not in self._indexes:
+                # Before the row: what is there when an index is made, is indexed in its own time.
+                yield from self._create(index, name, row.space)
+        life = 0 if row.ttl is None else max(int(row.ttl * 1000), 1)
+        yield from _PUT.run([_key(name, row.id)], [life, *fields])
+
+    def set_bar(self, name: str, row: str, bar: float) -> Commands[bool]:
+        """Set the bar of a row; whether it is still there."""
+        return bool((yield from _SET_BAR.run([_key(name, row)], [f"{bar:.4f}"])))
+
+    def select(self, name: str, selection: Selection, limit: int) -> Commands[list[Found]]:
+        """Rows to look at."""
+        keys = yield from self._selected(name, selection, limit)
+        found: list[Found] = []
+        for chunk in _chunks(keys):
+            replies = yield [("HMGET", key, "a", "x", "b") for key in chunk]
+            for key, reply in zip(chunk, replies, strict=True):
+                if not isinstance(reply, StoreError) and reply[0] is not None:
+                    found.append(Found(_row_of(key), _text(reply[1]), reply[0], _number(reply[2])))
+        return found
+
+    def remove(self, name: str, rows: list[str]) -> Commands[int]:
+        """Remove rows by their ids; how many there were."""
+        return (yield from _unlink([_key(name, row).encode() for row in rows]))
+
+    def clear(self, name: str, selection: Selection) -> Commands[int]:
+        """Remove rows; how many. It walks over the keys, so it misses none, with search or without.
+
+        Where all of them go, the indexes do as well, those of encoders of the past with them: a server may have few.
+        """
+        keys = yield from self._selected(name, selection, None)
+        gone = yield from _unlink(keys)
+        if selection.everything and self._can_search:
+            yield from self._drop_indexes(name)
+        return gone
+
+    def count(self, name: str) -> Commands[int]:
+        """How many rows there are."""
+        return len((yield Keys(_key(name, ""))))
+
+    def run(self, operation: Commands[T], deadline: Deadline) -> T:
+        """Perform an operation in this thread."""
+        return self._client.run(operation, timeout=deadline)
+
+    async def arun(self, operation: Commands[T], deadline: Deadline) -> T:
+        """Perform an operation in the running loop."""
+        return await self._client.arun(operation, timeout=deadline)
+
+    # --- indexes ------------------------------------------------------------------------------------------------
+
+    def _index(self, name: str, space: Space) -> str:
+        kind = f"{self._algorithm}-{self._dtype}".lower()
+        return f"{name}:i:{VERSION}:{space.fingerprint}:{kind}"
+
+    def _field(self, space: Space) -> str:
+        return f"v_{space.fingerprint}_{self._dtype.removeprefix('FLOAT')}"
+
+    def _packed(self, vector: bytes) -> bytes:
+        if self._dtype == "FLOAT32":
+            return vector
+        numbers = array("f", vector)
+        return struct.pack(f"<{len(numbers)}e", *numbers)
+
+    def _creation(self, index: str, name: str, space: Space) -> Command:
+        tags = [part for field in ("s", "t", "n", "p", "g") for part in (field, "TAG")]
+        vector = ["TYPE", self._dtype, "DIM", str(space.dims), "DISTANCE_METRIC", "COSINE"]
+        return (
+            *("FT.CREATE", index, "ON", "HASH", "PREFIX", "1", _key(name, ""), "SCHEMA", *tags, "c", "NUMERIC"),
+            *(self._field(space), "VECTOR", self._algorithm, str(len(vector)), *vector),
+        )
+
+    def _question(self, index: str, space: Space, scope: str, vector: bytes, count: int) -> Command:
+        query = f"(@s:{{{scope}}})=>[KNN {count} @{self._field(space)} $q AS d]"
+        return (
+            *("FT.SEARCH", index, query, "PARAMS", "2", "q", self._packed(vector), "RETURN", "4", "a", "x", "b", "d"),
+            *("LIMIT", "0", str(count), "DIALECT", "2"),
+        )
+
+    def _made(self, reply: Any, index: str) -> bool:
+        """Whether the index is there now. A Redis without search is told of once, and not asked again."""
+        if isinstance(reply, StoreError) and not _says(reply, _HAS_INDEX):
+            if not _says(reply, _NO_SEARCH):
+                raise reply
+            self._can_search = False
+            _logger.warning(
+                "This Redis cannot search (it has neither RediSearch nor Valkey-search): the cache answers equal "
+                "questions only. Redis 8 has search built in."
+            )
+            return False
+        self._indexes.add(index)
+        return True
+
+    def _create(self, index: str, name: str, space: Space) -> Commands[None]:
+        (reply,) = yield [self._creation(index, name, space)]
+        self._made(reply, index)
+
+    def _drop_indexes(self, name: str) -> Commands[None]:
+        (indexes,) = yield [("FT._LIST",)]
+        if isinstance(indexes, StoreError):
+            return  # no search, and so no index
+        ours = [index for index in indexes if _text(index).startswith(f"{name}:i:")]
+        yield [("FT.DROPINDEX", index) for index in ours]
+        self._indexes.difference_update(map(_text, ours))
+
+    def _selected(self, name: str, selection: Selection, limit: int | None) -> Commands[list[bytes]]:
+        keys: list[bytes] = yield Keys(_key(name, ""))
+        if selection.everything:
+            return keys[:limit]
+        chosen: list[bytes] = []
+        for chunk in _chunks(keys):
+            replies = yield [("HMGET", key, "s", "t", "n", "p", "g", "c") for key in chunk]
+            for key, reply in zip(chunk, replies, strict=True):
+                if isinstance(reply, StoreError):  # a key of another type, and not ours
+                    continue
+                scope, tenant, namespace, prompt, tags, created = map(_text, reply)
+                marks = Marks(scope, tenant, namespace, prompt, tuple(tags.split(",")))
+                if selection.fits(marks, _number(created) or 0.0):
+                    chosen.append(key)
+            if limit is not None and len(chosen) >= limit:
+                break
+        return chosen[:limit]
+
+
+def _key(name: str, row: str) -> str:
+    return f"{name}:e:{row}"
+
+
+def _row_of(key: bytes) -> str:
+    return key.decode("utf-8", "replace").rpartition(":")[2]
+
+
+def _chunks(keys: list[bytes]) -> list[list[bytes]]:
+    return [keys[start : start + CHUNK] for start in range(0, len(keys), CHUNK)]
+
+
+def _unlink(keys: list[bytes]) -> Commands[int]:
+    """One key in a command: on a cluster each may be on another node."""
+    gone = 0
+    for chunk in _chunks(keys):
+        for reply in (yield [("UNLINK", key) for key in chunk]):
+            if isinstance(reply, StoreError):
+                raise reply
+            gone += reply
+    return gone
+
+
+def _says(error: StoreError, words: tuple[str, ...]) -> bool:
+    text = str(error).lower()
+    return any(word in text for word in words)
+
+
+# ---- replies ---------------------------------------------------------------------------------------------------------
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _nearest(reply: Any) -> list[Found]:
+    """The rows of FT.SEARCH's reply, in RESP2 (a flat list) or RESP3 (a map)."""
+    found = []
+    for key, fields in _rows(reply):
+        distance = _number(fields.get(b"d"))
+        body = fields.get(b"a")
+        if distance is None or not isinstance(body, bytes):
+            continue  # it expired just now
+        row = _row_of(key)
+        found.append(Found(row, _text(fields.get(b"x")), body, _number(fields.get(b"b")), 1.0 - distance))
+    return sorted(found, key=lambda each: each.similarity or 0.0, reverse=True)
+
+
+def _rows(reply: Any) -> list[tuple[bytes, dict[bytes, Any]]]:
+    if isinstance(reply, dict):
+        return [(each[b"id"], each.get(b"extra_attributes") or {}) for each in reply.get(b"results") or ()]
+    pairs = zip(reply[1::2], reply[2::2], strict=False)
+    return [(key, dict(zip(fields[::2], fields[1::2], strict=True))) for key, fields in pairs if fields]
