@@ -1,7 +1,7 @@
-"""`make demo`: a LangChain chain through the real open-source Portkey gateway, on this machine, without keys.
+"""`make demo`: LangChain and LlamaIndex through the real open-source Portkey gateway, on this machine, without keys.
 
-Behind the gateway stand two providers of the sandbox. The first is told to fail; the chain is answered all the same,
-and a table says by whom and after what.
+Behind the gateway stand two providers of the sandbox. The first is told to fail; a chain is answered all the same,
+and a table says by whom and after what. Last, both frameworks ask the same question.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from llama_index.core.llms import ChatMessage
 
 from langchain_portkey_router import ChatPortkey
+from llama_index_portkey import PortkeyLLM
 from portkey_router import Fallback, LoadBalance, PortkeyRouter, Target, sandbox
 
 if TYPE_CHECKING:
@@ -57,6 +59,24 @@ def main() -> None:
             print(f"  {answer}")
         print()
         print(table(["what happened", "attempt", "target", "outcome", "status", "ms"], rows))
+        print("\nThe same question through both frameworks:\n")
+        print(both(base_url=gateway.url, strategy=Fallback(second, first)))
+
+
+def both(**settings: Any) -> str:
+    """The question, asked by each framework with the same settings: what came, from whom, and what it took."""
+    langchain = ChatPortkey(**settings).invoke(QUESTION)
+    llama_index = PortkeyLLM(**settings).chat([ChatMessage(QUESTION)])
+    used, said = langchain.usage_metadata, llama_index.additional_kwargs
+    tokens = [used["total_tokens"] if used else 0, said["total_tokens"]]
+    routes = [langchain.response_metadata["portkey"], said["portkey"]]
+    names = ["LangChain, ChatPortkey", "LlamaIndex, PortkeyLLM"]
+    texts = [langchain.text, llama_index.message.content or ""]
+    rows = [
+        [name, text, route["target"], str(count), route["cost"]["amount"] if route["cost"] else "unknown"]
+        for name, text, route, count in zip(names, texts, routes, tokens, strict=True)
+    ]
+    return table(["asked by", "answer", "target", "tokens", "USD"], rows)
 
 
 def recovered(providers: sandbox.Providers, chain: Any) -> None:

@@ -193,12 +193,21 @@ class StreamedAnswer:
     __slots__ = ("_calls", "_text", "_thoughts")
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._text = ""
         self._thoughts = ""
         self._calls: dict[int, dict[str, Any]] = {}
 
     def add(self, chunk: Chunk) -> ChatResponse | None:
-        """The answer so far; None for a piece that adds nothing to it. Usage and route come with the last."""
+        """The answer so far; None for a piece that adds nothing to it. Usage and route come with the last.
+
+        Where a broken stream begins anew (`on_stream_break="restart"`), a piece without text says so under `portkey`.
+        """
+        if chunk.reset:
+            self._begin()  # all that was shown is void
+            return _void()
         thought = chunk.reasoning or (thoughts_of(chunk.extra) if chunk.extra else "")
         if chunk.index or not (chunk.content or thought or chunk.tool_calls):
             return None
@@ -228,6 +237,11 @@ class StreamedAnswer:
         call["id"] = delta.id or call["id"]
         call["function"]["name"] = delta.name or call["function"]["name"]
         call["function"]["arguments"] += delta.arguments
+
+
+def _void() -> ChatResponse:
+    message = ChatMessage(role=MessageRole.ASSISTANT, content="")
+    return ChatResponse(message=message, delta="", additional_kwargs={"portkey": {"reset": True}})
 
 
 def _growing(call: Mapping[str, Any]) -> ToolCallBlock:

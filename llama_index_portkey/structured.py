@@ -76,6 +76,8 @@ class StructuredCall:
         """The object in a piece of a stream: as far as it has come, and at the end as `read` gives it."""
         if "finish_reason" in response.additional_kwargs:
             return self.read(response)
+        if response.additional_kwargs.get("portkey"):
+            so_far = None  # the stream broke and begins anew
         if self.by_tool:
             known = None if so_far is None else [so_far]
             return process_streaming_objects(response, self.output_cls, known, llm=llm)

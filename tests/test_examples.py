@@ -39,8 +39,11 @@ def run(script: str, **environment: str) -> str:
 
 
 def test_the_demo_shows_every_fallback(portkey_gateway: object) -> None:
-    """`make demo`'s program: the plan, a stream, and a table in which the second target answers each fault."""
-    out = run("demo.py")
+    """`make demo`'s program: the plan, a stream, a table in which the second target answers each fault; then both."""
+    out, both = run("demo.py").split("The same question through both frameworks:")
+    asked = [line.partition("  ") for line in both.strip().splitlines()[2:]]
+    assert [name for name, _, _ in asked] == ["LangChain, ChatPortkey", "LlamaIndex, PortkeyLLM"]
+    assert len({rest for _, _, rest in asked}) == 1, "the same answer, target, tokens and cost"
     table = out[out.index("what happened") :]
     assert table.count("gpt-4o-mini  ok") == 4
     for fault in ("UpstreamUnavailableError", "AuthenticationError", "UpstreamRateLimitError"):

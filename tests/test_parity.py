@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from langchain_portkey_router import ChatPortkey
 from llama_index_portkey import PortkeyLLM
 from portkey_router import Fallback, LoadBalance, PortkeyError, Target, sandbox
+from portkey_router.bootstrap import process_health
 from tests.langchain.verbs import total
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ def by_llama_index(case: Case, way: str) -> dict[str, Any]:
 
 def outcome(ask: Callable[[Case, str], dict[str, Any]], case: Case, way: str, server: PortkeyDouble) -> dict[str, Any]:
     """What comes of a case, errors included, and the requests that it took."""
+    process_health.cache_clear()  # neither adapter learns from what the other went through
     for key in ("vk-openai", "vk-anthropic"):
         server.clear(key)
     for key, fault in case.faults.items():

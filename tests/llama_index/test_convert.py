@@ -286,3 +286,14 @@ def test_a_stream_grows() -> None:
     claude = StreamedAnswer().add(Chunk(extra={"content_blocks": [{"index": 0, "delta": {"thinking": "hm"}}]}))
     assert claude is not None
     assert claude.additional_kwargs == {"thinking_delta": "hm"}
+
+
+def test_a_stream_that_begins_anew() -> None:
+    """What was shown is void: the marker says so, and the whole so far is the new answer's alone."""
+    answer = StreamedAnswer()
+    answer.add(Chunk(content="half", tool_calls=(ToolCallDelta(0, "1", "f", "{"),)))
+    marker, first = answer.add(Chunk(reset=True)), answer.add(Chunk(content="whole"))
+    assert marker is not None
+    assert (marker.message.content, marker.delta, marker.additional_kwargs) == ("", "", {"portkey": {"reset": True}})
+    assert first is not None
+    assert first.message.blocks == [TextBlock(text="whole")]
