@@ -41,9 +41,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     # The wire writes targets and settings as headers, so it stands above them.
     ("portkey_router.events", "portkey_router.wire"),
-    ("portkey_router.budget", "portkey_router.cache", "portkey_router.planner"),
+    ("portkey_router.budget", "portkey_router.cache", "portkey_router.planner", "portkey_router.report"),
     ("portkey_router.batches", "portkey_router.flow"),
-    ("portkey_router.sinks", "portkey_router.stores", "portkey_router.transport"),
+    ("portkey_router.stores", "portkey_router.transport"),
+    ("portkey_router.sinks",),
     ("portkey_router.drive", "portkey_router.embedding", "portkey_router.portal"),
     ("portkey_router.admin", "portkey_router.router"),
     ("portkey_router.bootstrap",),
