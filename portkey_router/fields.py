@@ -85,8 +85,13 @@ class RouterFields(BaseModel):
     prices: Any = Field(default=None, exclude=True, repr=False)
     """Your prices by model (`{"my-model": Price(...)}`), or a `PriceBook`; False: no prices."""
 
+    sinks: Sequence[Any] = Field(default=(), exclude=True, repr=False)
+    """Who hears of every call's events: `[LogSink(), PrometheusSink()]` (see `portkey_router.sinks`)."""
+
     portkey_metadata: dict[str, Any] | None = None
     """Portkey's metadata (`{"_user": "u1"}`): strings of at most 128 characters. Not the framework's `metadata`."""
+    portkey_tags: dict[str, Any] | None = None
+    """Tags of every call, for events, reports and budgets (`{"team": "search"}`); not sent. Not the framework's."""
     trace_id: str | None = None
     cache_namespace: str | None = None
     cache_force_refresh: bool | None = None
@@ -154,6 +159,7 @@ class RouterFields(BaseModel):
             "prices": self.prices,
             "deadlines": self.deadlines,
             "max_retries": self.max_retries,
+            "sinks": tuple(self.sinks),
         }
 
     def _the_router(self) -> PortkeyRouter:
@@ -178,6 +184,7 @@ class RouterFields(BaseModel):
         if "portkey_config" in options:
             options["config"] = options.pop("portkey_config")
         options["metadata"] = {**(self.portkey_metadata or {}), **(options.pop("portkey_metadata", None) or {})}
+        options["tags"] = {**(self.portkey_tags or {}), **(options.pop("portkey_tags", None) or {})}
         for name in ("trace_id", "cache_namespace", "cache_force_refresh"):
             options.setdefault(name, getattr(self, name))
 
