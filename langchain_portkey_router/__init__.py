@@ -7,8 +7,14 @@ except ModuleNotFoundError as error:
         'langchain_portkey_router needs LangChain: pip install "portkey-router[langchain]"', name=error.name
     ) from error
 
+from langchain_portkey_router.callbacks import UsageCallbackHandler
 from langchain_portkey_router.chat_models import ChatPortkey
 from langchain_portkey_router.embeddings import PortkeyEmbeddings
 from langchain_portkey_router.errors import OutputRefusedError
 
-__all__ = ["ChatPortkey", "OutputRefusedError", "PortkeyEmbeddings"]
+__all__ = [
+    "ChatPortkey",
+    "OutputRefusedError",
+    "PortkeyEmbeddings",
+    "UsageCallbackHandler",
+]
