@@ -25,11 +25,10 @@ from langchain_portkey_router.runs import note_run, tags_of_run
 from portkey_router.events import CallFinished
 from portkey_router.messages import Cost
 from portkey_router.pricing import PriceBook
-from portkey_router.report import UsageReport
+from portkey_router.report import Reporting, UsageReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from decimal import Decimal
     from uuid import UUID
 
     from langchain_core.messages import AIMessage, BaseMessage
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from portkey_router.events import Event
     from portkey_router.messages import Usage
     from portkey_router.pricing import Price
-    from portkey_router.report import UsageTable, UsageTotals
 
 __all__ = ["UsageCallbackHandler"]
 
@@ -82,7 +80,7 @@ class _Run:
 _runs_here: ContextVar[tuple[_Run, ...]] = ContextVar("portkey_runs_here", default=())
 
 
-class UsageCallbackHandler(BaseCallbackHandler):
+class UsageCallbackHandler(Reporting, BaseCallbackHandler):
     """Sums up what runs used and cost: `with UsageCallbackHandler() as usage: ...`, or among `callbacks`.
 
     ```python
@@ -113,28 +111,8 @@ class UsageCallbackHandler(BaseCallbackHandler):
         self._parents: dict[UUID, UUID] = {}
         self._tokens: list[Token[_Block | None]] = []
 
-    @property
-    def totals(self) -> UsageTotals:
-        """All calls together."""
-        return self.report.totals
-
-    @property
-    def cost_usd(self) -> Decimal:
-        """What they cost, in USD, exactly; `totals.unpriced` counts calls of unknown price, which are not in it."""
-        return self.report.cost_usd
-
-    def by(self, *names: str) -> UsageTable:
-        """The totals by `model`, `provider`, `run`, `user`, `session`, `tag`, or any name in the runs' metadata."""
-        return self.report.by(*names)
-
     def __repr__(self) -> str:
         return f"UsageCallbackHandler({self.report!r})"
-
-    def __str__(self) -> str:
-        return str(self.report)
-
-    def _repr_html_(self) -> str:
-        return self.report._repr_html_()
 
     # --- as a block: it hears every run of its context ------------------------------------------------------------
 

@@ -13,23 +13,21 @@ from llama_index_portkey._usage import model_of, usage_of_response
 from llama_index_portkey.events import call_here, instrument_tags_here
 from portkey_router.events import CallFinished
 from portkey_router.pricing import PriceBook
-from portkey_router.report import UsageReport
+from portkey_router.report import Reporting, UsageReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from decimal import Decimal
 
     from llama_index.core.callbacks import CallbackManager
 
     from portkey_router.pricing import Price
-    from portkey_router.report import UsageTable, UsageTotals
 
 __all__ = ["PortkeyUsageCallbackHandler", "told_here"]
 
 _STARTS_KEPT = 10_000
 
 
-class PortkeyUsageCallbackHandler(BaseCallbackHandler):
+class PortkeyUsageCallbackHandler(Reporting, BaseCallbackHandler):
     """Sums usage and cost: `Settings.callback_manager = CallbackManager([PortkeyUsageCallbackHandler()])`.
 
     Calls of a `PortkeyLLM` have the cost that the router worked out; those of other LLMs are priced by `prices` (a
@@ -42,23 +40,6 @@ class PortkeyUsageCallbackHandler(BaseCallbackHandler):
         self.report = UsageReport()
         self._prices = prices if isinstance(prices, PriceBook) else PriceBook(prices)
         self._started: dict[str, tuple[float, Mapping[str, Any]]] = {}
-
-    @property
-    def totals(self) -> UsageTotals:
-        """All calls together."""
-        return self.report.totals
-
-    @property
-    def cost_usd(self) -> Decimal:
-        """What they cost, in USD, exactly; `totals.unpriced` counts calls of unknown price, which are not in it."""
-        return self.report.cost_usd
-
-    def by(self, *names: str) -> UsageTable:
-        """The totals by `model`, `provider`, `target`, or any of `instrument_tags`."""
-        return self.report.by(*names)
-
-    def __str__(self) -> str:
-        return str(self.report)
 
     # --- what LlamaIndex tells --------------------------------------------------------------------------------------
 

@@ -13,13 +13,12 @@ from llama_index_instrumentation.dispatcher import active_instrument_tags
 from pydantic import Field, field_serializer
 
 from portkey_router.events import CallFinished, plain_tags
-from portkey_router.report import UsageReport
+from portkey_router.report import Reporting, UsageReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from portkey_router.events import Event
-    from portkey_router.report import UsageTable, UsageTotals
 
 __all__ = ["PortkeyUsageEvent", "PortkeyUsageHandler", "call_here", "instrument_tags_here"]
 
@@ -100,7 +99,7 @@ _SAME = (
 )
 
 
-class PortkeyUsageHandler(BaseEventHandler):
+class PortkeyUsageHandler(Reporting, BaseEventHandler):
     """Sums the usage and cost of all calls that a dispatcher hears of.
 
     ```python
@@ -126,23 +125,6 @@ class PortkeyUsageHandler(BaseEventHandler):
         """Count it, where it is one of ours."""
         if isinstance(event, PortkeyUsageEvent):
             self.report.add(event.call, key=event.id_)
-
-    @property
-    def totals(self) -> UsageTotals:
-        """All calls together."""
-        return self.report.totals
-
-    @property
-    def cost_usd(self) -> Decimal:
-        """What they cost, in USD, exactly; `totals.unpriced` counts calls of unknown price, which are not in it."""
-        return self.report.cost_usd
-
-    def by(self, *names: str) -> UsageTable:
-        """The totals by `model`, `provider`, `target`, or any of `instrument_tags`."""
-        return self.report.by(*names)
-
-    def __str__(self) -> str:
-        return str(self.report)
 
 
 def instrument_tags_here() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -170,6 +170,11 @@ class RouterFields(BaseModel):
             self._router = key, build_router(**arguments)
         return self._router[1]
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """A copy tells the same sinks: their threads, files and connections cannot be copied."""
+        kept = {id(sink): sink for sink in self.sinks}
+        return super().__deepcopy__({**(memo or {}), **kept})
+
     def _models(self, model: str | None) -> tuple[str | None, ...]:
         """The models that may answer where a call names none: of the strategy, else `model`; None for an unknown one.
 
@@ -275,6 +280,8 @@ def _check_body_field(owner: str, name: str, ours: set[Any]) -> None:
 def without_keys(state: Mapping[str, Any]) -> dict[str, Any]:
     """A model's fields, as pickle may keep them: no key, and no config that may hold one."""
     kept = {name: None if name in _SECRET_FIELDS else value for name, value in state.items()}
+    if "sinks" in kept:
+        kept["sinks"] = ()  # threads, files and connections belong to their process
     config = kept.get("portkey_config")
     if config is not None and not is_saved(config):
         kept["portkey_config"] = None

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
+import pickle
 import threading
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -9,17 +12,21 @@ from uuid import UUID, uuid4
 import pytest
 from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
+from langchain_core.load import dumpd
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
 from langchain_portkey_router import ChatPortkey, UsageCallbackHandler
-from portkey_router import Fallback, Price, PriceBook, Usage, sandbox
+from portkey_router import Fallback, Price, PriceBook, Usage, sandbox, usage_report
+from portkey_router.sinks import JsonLinesSink
 from tests.langchain.scripted import PIECES, Scripted, counted, said
 from tests.langchain.verbs import VERBS, ask
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from langchain_core.runnables import Runnable
 
     from portkey_router.sandbox import PortkeyDouble
@@ -248,22 +255,28 @@ def test_equal_answers_side_by_side() -> None:
     assert usage.totals.calls == 10
 
 
-@pytest.mark.parametrize("color", ["sync", "async"])
-def test_a_stream_left_early(color: str) -> None:
-    """What was used until then counts, as an estimate by the text's length."""
+def leave_early(model: Any, color: str, question: str) -> UsageCallbackHandler:
+    """Read the first piece of a stream, and go."""
 
     async def leave() -> None:
-        stream = scripted().astream("x" * 400)
+        stream = model.astream(question)
         await anext(stream)
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
 
     with UsageCallbackHandler() as usage:
         if color == "async":
             asyncio.run(leave())
         else:
-            stream = scripted().stream("x" * 400)
+            stream = model.stream(question)
             next(stream)
-            stream.close()  # type: ignore[attr-defined]
+            stream.close()
+    return usage
+
+
+@pytest.mark.parametrize("color", ["sync", "async"])
+def test_a_stream_left_early(color: str) -> None:
+    """What was used until then counts, as an estimate by the text's length."""
+    usage = leave_early(scripted(), color, "x" * 400)
     [call] = usage.report.calls
     assert (call.outcome, call.estimated) == ("left", True)
     assert call.usage == Usage(100 + 3 + 3, -(-len(PIECES[0]) // 4), 108)
@@ -377,22 +390,11 @@ def test_chat_openai(portkey: PortkeyDouble) -> None:
 @pytest.mark.parametrize("color", ["sync", "async"])
 def test_our_stream_left_early(portkey: PortkeyDouble, color: str) -> None:
     """A stream that is left after its first token is one call that was left, with an estimate of its use."""
-    llm = ChatPortkey(model="gpt-4o")
-
-    async def leave() -> None:
-        stream = llm.astream("Hello")
-        await anext(stream)
-        await stream.aclose()  # type: ignore[attr-defined]
-
-    with UsageCallbackHandler() as usage:
-        if color == "async":
-            asyncio.run(leave())
-        else:
-            stream = llm.stream("Hello")
-            next(stream)
-            stream.close()  # type: ignore[attr-defined]
+    with usage_report() as report:
+        usage = leave_early(ChatPortkey(model="gpt-4o"), color, "Hello")
     [call] = usage.report.calls
     assert (call.outcome, call.estimated) == ("left", True)
+    assert usage.cost_usd == report.cost_usd > 0
     assert call.usage is not None
     assert call.usage.input_tokens > 0
 
@@ -467,3 +469,24 @@ def test_tags_do_not_keep_equal_calls_apart(portkey: PortkeyDouble) -> None:
     for user in ("u1", "u2"):
         llm.invoke("Hello", portkey_tags={"user": user}, config={"metadata": {"user": user}})
     assert len(portkey.requests) == 1
+
+
+# ---- sinks of a model -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_sinks_of_a_model(portkey: PortkeyDouble, tmp_path: Path, verb: str) -> None:
+    """A model's sinks hear of its calls; copies share them, and what is written down or pickled leaves them out."""
+    sink = JsonLinesSink(tmp_path / "calls.jsonl")
+    llm = ChatPortkey(model="gpt-4o", sinks=[sink])
+    for each in (llm, copy.deepcopy(llm), llm.model_copy(deep=True)):
+        ask(each.with_config(metadata={"user": "u1"}), verb, "Hello")
+    ask(pickle.loads(pickle.dumps(llm)), verb, "Hello")  # noqa: S301  (our own)
+    assert sink.close(30)
+    events = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["RouteDecided", "AttemptFinished", "CallFinished"] * 3
+    assert {event["tags"]["user"] for event in events} == {"u1"}
+    assert "sinks" not in dumpd(llm)["kwargs"]
+    written = (tmp_path / "calls.jsonl").read_text()
+    assert portkey.api_key not in written
+    assert "vk-openai" not in written

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
+import threading
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -276,3 +280,15 @@ def test_ones_own_price() -> None:
         handler.on_event_end(CBEventType.LLM, {EventPayload.RESPONSE: answer}, event_id="1")
         assert (handler.totals.unpriced, str(handler.cost_usd)) == expected
         assert handler.report.calls[0].requested_model == "asked"
+
+
+def test_sinks_of_a_model(portkey: PortkeyDouble) -> None:
+    """A model's sinks hear of its calls; copies share them, and what is written down leaves them out."""
+    heard: list[Any] = []
+    sink = SimpleNamespace(handle=heard.append, lock=threading.Lock())  # a lock cannot be copied
+    llm = PortkeyLLM(model="gpt-4o", sinks=[sink])
+    for each in (llm, copy.deepcopy(llm)):
+        each.chat(HELLO)
+    pickle.loads(pickle.dumps(llm)).chat(HELLO)  # noqa: S301  (our own)
+    assert [type(event).__name__ for event in heard].count("CallFinished") == 2
+    assert "sinks" not in llm.to_dict()
