@@ -33,6 +33,19 @@ from portkey_router.errors import (
     UpstreamRateLimitError,
     UpstreamUnavailableError,
 )
+from portkey_router.events import (
+    AttemptFinished,
+    BudgetAlert,
+    BudgetExceeded,
+    CacheLookup,
+    CallFinished,
+    Event,
+    RouteDecided,
+    Sink,
+    TargetCooledDown,
+    capture_events,
+    listening,
+)
 from portkey_router.flow.journey import Deadlines
 from portkey_router.messages import (
     AttemptRecord,
@@ -56,6 +69,7 @@ from portkey_router.planner import Attempt, Plan
 from portkey_router.price_files import load_portkey_prices
 from portkey_router.pricing import Price, PriceBook
 from portkey_router.providers import MODEL_RULES, PROVIDERS, ModelRule, Provider
+from portkey_router.report import UsageReport, UsageTable, UsageTotals, usage_report
 from portkey_router.router import PortkeyRouter
 from portkey_router.settings import HOSTED_GATEWAY_URL, Settings, load_settings
 from portkey_router.targets import (
@@ -85,11 +99,16 @@ __all__ = [
     "AllTargetsFailedError",
     "AsyncCompletionStream",
     "Attempt",
+    "AttemptFinished",
     "AttemptRecord",
     "AuthenticationError",
     "BatchLimits",
+    "BudgetAlert",
+    "BudgetExceeded",
     "BudgetExceededError",
+    "CacheLookup",
     "CacheStats",
+    "CallFinished",
     "CallOptions",
     "ChatMessage",
     "Choice",
@@ -106,6 +125,7 @@ __all__ = [
     "DeadlineExceededError",
     "Deadlines",
     "Embeddings",
+    "Event",
     "Fallback",
     "FunctionCall",
     "GuardrailError",
@@ -127,16 +147,19 @@ __all__ = [
     "RateLimitExceededError",
     "Request",
     "Route",
+    "RouteDecided",
     "RouterOptions",
     "SemanticCache",
     "Settings",
     "Single",
+    "Sink",
     "Sticky",
     "StoreError",
     "StoredEntry",
     "Strategy",
     "StreamInterruptedError",
     "Target",
+    "TargetCooledDown",
     "ToolCall",
     "ToolCallDelta",
     "TransportError",
@@ -145,9 +168,15 @@ __all__ = [
     "UpstreamRateLimitError",
     "UpstreamUnavailableError",
     "Usage",
+    "UsageReport",
+    "UsageTable",
+    "UsageTotals",
     "When",
     "__version__",
     "build_router",
+    "capture_events",
+    "listening",
     "load_portkey_prices",
     "load_settings",
+    "usage_report",
 ]

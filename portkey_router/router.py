@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 
     from portkey_router.drive import AsyncPort, SyncPort
+    from portkey_router.events import Event
     from portkey_router.flow.steps import Step
     from portkey_router.messages import Embeddings, Operation
     from portkey_router.options import RouterOptions
@@ -233,16 +234,17 @@ class PortkeyRouter:
         timeout: float | None = None,
         max_retries: int | None = None,
         tags: Mapping[str, Any] | None = None,
+        on_event: Callable[[Event], object] | None = None,
         **body: Any,
     ) -> Request:
         """A request from a call's arguments, over the router's own options. Raises `ConfigurationError`.
 
         `timeout` (seconds) bounds the whole call with all its attempts; `max_retries` counts further tries for each
-        target. `tags` are the call's dimensions for events and budgets, and are not sent. `strategy`, `config`,
-        `run_on` and `virtual_key` choose the route of this one call, `wire_stream`, `on_stream_break`,
-        `on_content_filter` and `retry_after_max` how it fails over (see `build_router`); anything else is a field of
-        the body (`temperature=0`), `extra_body` for names that are arguments here. Embeddings have no messages, and
-        the `input` as a field of the body.
+        target. `tags` are the call's dimensions for events and budgets, and are not sent; `on_event` is told each of
+        the call's events. `strategy`, `config`, `run_on` and `virtual_key` choose the route of this one call,
+        `wire_stream`, `on_stream_break`, `on_content_filter` and `retry_after_max` how it fails over (see
+        `build_router`); anything else is a field of the body (`temperature=0`), `extra_body` for names that are
+        arguments here. Embeddings have no messages, and the `input` as a field of the body.
         """
         if operation == "chat":
             check_messages(messages)
@@ -256,6 +258,7 @@ class PortkeyRouter:
             "cache_force_refresh": cache_force_refresh,
             "timeout": timeout,
             "max_retries": max_retries,
+            "on_event": on_event,
         }
         changes = {name: value for name, value in given.items() if value is not None}
         if metadata:
@@ -365,7 +368,7 @@ class PortkeyRouter:
             deadlines = replace(deadlines, total=options.timeout)
         url, *more_urls = (url + path for url in (self.settings.base_url, *self.settings.more_urls))
         chosen = {name: arguments[name] for name in POLICY_OPTIONS if arguments.get(name) is not None}
-        hub = self.hub
+        hub = self.hub.for_call(options.on_event)
         return Surroundings(
             url,
             headers,

@@ -48,10 +48,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("portkey_router.costing", "portkey_router.tokenizer"),
     # The wire writes targets and settings as headers, so it stands above them.
     ("portkey_router.events", "portkey_router.wire"),
-    ("portkey_router.budget", "portkey_router.cache", "portkey_router.planner"),
+    ("portkey_router.budget", "portkey_router.cache", "portkey_router.planner", "portkey_router.report"),
     ("portkey_router.batches", "portkey_router.flow", "portkey_router.ranking"),
     ("portkey_router.transport.sockets",),
-    ("portkey_router.sinks", "portkey_router.stores", "portkey_router.transport"),
+    ("portkey_router.stores", "portkey_router.transport"),
+    ("portkey_router.sinks",),
     (
         "portkey_router.completion_streams",
         "portkey_router.drive",
