@@ -23,10 +23,13 @@ VOLATILE = frozenset(
         "default_headers",
         "extra_headers",
         "max_retries",
+        "on_content_filter",
+        "on_stream_break",
         "parent_span_id",
         "portkey_api_key",
         "portkey_metadata",
         "request_timeout",
+        "retry_after_max",
         "span_id",
         "span_name",
         "stream_options",
@@ -36,6 +39,7 @@ VOLATILE = frozenset(
         "trace_id",
         "virtual_key",
         "virtual_keys",
+        "wire_stream",
     }
 )
 _ROUTE_HEADERS = ("x-portkey-config", "x-portkey-custom-host", "x-portkey-provider")

@@ -198,7 +198,15 @@ class StreamedAnswer:
         self._calls: dict[int, dict[str, Any]] = {}
 
     def add(self, chunk: Chunk) -> ChatResponse | None:
-        """The answer so far; None for a piece that adds nothing to it. Usage and route come with the last."""
+        """The answer so far; None for a piece that adds nothing to it. Usage and route come with the last.
+
+        After `on_stream_break="restart"` it begins anew, with an empty piece that has `portkey_reset`.
+        """
+        if chunk.reset:
+            self._text = self._thoughts = ""
+            self._calls = {}
+            nothing = ChatMessage(role=MessageRole.ASSISTANT, blocks=[])
+            return ChatResponse(message=nothing, delta="", additional_kwargs={"portkey_reset": True})
         thought = chunk.reasoning or (thoughts_of(chunk.extra) if chunk.extra else "")
         if chunk.index or not (chunk.content or thought or chunk.tool_calls):
             return None
