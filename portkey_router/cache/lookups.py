@@ -15,9 +15,9 @@ from uuid import uuid4
 
 from portkey_router.cache.breaker import Breaker
 from portkey_router.cache.counts import Counts
+from portkey_router.cache.courtesy import plain_form
 from portkey_router.cache.encoders import vector_bytes
 from portkey_router.cache.entry import CorruptEntryError, Entry, EntryTooLargeError, body_of, entry_of
-from portkey_router.cache.normalise import normalise
 from portkey_router.cache.recent import Recent
 from portkey_router.cache.results import Hit, Layer, Miss
 from portkey_router.cache.store import Marks, Row, Space, mark
@@ -379,7 +379,7 @@ def marks_of(entry: Entry, scope: str) -> Marks:
         scope=scope,
         tenant=mark("tenant", entry.tenant),
         namespace=mark("namespace", entry.namespace),
-        prompt=mark("prompt", normalise(entry.text)),
+        prompt=mark("prompt", plain_form(entry.text)),
         tags=tuple(mark("tag", tag) for tag in entry.tags),
     )
 
