@@ -8,8 +8,9 @@ except ModuleNotFoundError as error:
     ) from error
 
 from langchain_portkey_router.cache import RedisSemanticCache
+from langchain_portkey_router.callbacks import UsageCallbackHandler
 from langchain_portkey_router.chat_models import ChatPortkey
 from langchain_portkey_router.embeddings import PortkeyEmbeddings
 from langchain_portkey_router.errors import OutputRefusedError
 
-__all__ = ["ChatPortkey", "OutputRefusedError", "PortkeyEmbeddings", "RedisSemanticCache"]
+__all__ = ["ChatPortkey", "OutputRefusedError", "PortkeyEmbeddings", "RedisSemanticCache", "UsageCallbackHandler"]

@@ -12,6 +12,7 @@ from langchain_portkey_router._convert import MODEL_PROVIDER, to_chunk, to_last_
 from langchain_portkey_router.cache_key import cache_key, config_mark, decides_by_metadata, route_headers
 from langchain_portkey_router.errors import as_langchain_errors
 from langchain_portkey_router.fields import PortkeyFields
+from langchain_portkey_router.runs import call_of_run, noted_run, with_noted_run
 from langchain_portkey_router.structured import Method, structured_output
 from portkey_router.messages import Chunk, Completion
 from portkey_router.tokens import tokens_of_messages, tokens_of_text
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.language_models.base import LangSmithParams
-    from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
-    from langchain_core.runnables import Runnable
+    from langchain_core.runnables import Runnable, RunnableConfig
     from langchain_core.tools import BaseTool
 
     from portkey_router.router import PortkeyRouter
+
+    RunManager = CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun
 
 __all__ = ["ChatPortkey"]
 
@@ -122,10 +125,10 @@ class ChatPortkey(PortkeyFields):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  (part of the hook's signature)
+        run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        router, options = self._prepare(stop, kwargs)
+        router, options = self._prepare(stop, kwargs, run_manager)
         with as_langchain_errors:
             return to_result(router.complete(to_messages(messages), **options))
 
@@ -133,10 +136,10 @@ class ChatPortkey(PortkeyFields):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002  (part of the hook's signature)
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        router, options = self._prepare(stop, kwargs)
+        router, options = self._prepare(stop, kwargs, run_manager)
         with as_langchain_errors:
             return to_result(await router.acomplete(to_messages(messages), **options))
 
@@ -147,7 +150,7 @@ class ChatPortkey(PortkeyFields):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        router, options = self._prepare(stop, kwargs, stream=True)
+        router, options = self._prepare(stop, kwargs, run_manager, stream=True)
         with as_langchain_errors:
             for item in router.run_stream(to_messages(messages), **options):
                 chunk = _piece(item)
@@ -164,7 +167,7 @@ class ChatPortkey(PortkeyFields):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        router, options = self._prepare(stop, kwargs, stream=True)
+        router, options = self._prepare(stop, kwargs, run_manager, stream=True)
         items = router.arun_stream(to_messages(messages), **options)
         try:
             with as_langchain_errors:
@@ -234,13 +237,53 @@ class ChatPortkey(PortkeyFields):
             options=kwargs,
         )
 
+    # --- LangChain tells `_stream` nothing of its run, so it is noted before ----------------------------------------
+
+    def stream(
+        self,
+        input: LanguageModelInput,  # noqa: A002  (LangChain's name)
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """The answer's chunks as they come."""
+        return super().stream(input, with_noted_run(config), **kwargs)
+
+    def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002  (LangChain's name)
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """The answer's chunks as they come, in the running loop."""
+        return super().astream(input, with_noted_run(config), **kwargs)
+
+    def _generate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with noted_run(run_manager):
+            return super()._generate_with_cache(messages, stop=stop, run_manager=run_manager, **kwargs)
+
+    async def _agenerate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with noted_run(run_manager):
+            return await super()._agenerate_with_cache(messages, stop=stop, run_manager=run_manager, **kwargs)
+
     # --- what a call is made of ---------------------------------------------------------------------------------
 
     def _prepare(
-        self, stop: list[str] | None, kwargs: dict[str, Any], *, stream: bool = False
+        self, stop: list[str] | None, kwargs: dict[str, Any], run_manager: RunManager | None, *, stream: bool = False
     ) -> tuple[PortkeyRouter, dict[str, Any]]:
         """The router, and the arguments of its verbs: the model's own, with the call's over them."""
-        given = {**kwargs, "stop": stop} if stop else kwargs
+        given = call_of_run({**kwargs, "stop": stop} if stop else kwargs, run_manager)
         return self._the_router(), self._call_options(self.model_name, given, stream=stream)
 
 

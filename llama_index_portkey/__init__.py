@@ -7,8 +7,18 @@ except ModuleNotFoundError as error:
         'llama_index_portkey needs LlamaIndex: pip install "portkey-router[llama-index]"', name=error.name
     ) from error
 
+from llama_index_portkey.callbacks import PortkeyUsageCallbackHandler
 from llama_index_portkey.embeddings import PortkeyEmbedding
 from llama_index_portkey.errors import OutputRefusedError, StructuredOutputError
+from llama_index_portkey.events import PortkeyUsageEvent, PortkeyUsageHandler
 from llama_index_portkey.llm import PortkeyLLM
 
-__all__ = ["OutputRefusedError", "PortkeyEmbedding", "PortkeyLLM", "StructuredOutputError"]
+__all__ = [
+    "OutputRefusedError",
+    "PortkeyEmbedding",
+    "PortkeyLLM",
+    "PortkeyUsageCallbackHandler",
+    "PortkeyUsageEvent",
+    "PortkeyUsageHandler",
+    "StructuredOutputError",
+]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from pydantic import AliasChoices, Field
 
+from llama_index_portkey.callbacks import told_here
 from llama_index_portkey.fields import LlamaIndexFields
 from portkey_router.fields import EmbeddingFields
 from portkey_router.spaces import bare_model
@@ -95,7 +96,7 @@ class PortkeyEmbedding(LlamaIndexFields, EmbeddingFields, BaseEmbedding):
         return list((await self.aembed(texts, **(self.document_body or {}))).vectors)
 
     def _options(self, options: dict[str, Any]) -> dict[str, Any]:
-        return self._embedding_options(self.model_name or None, options)
+        return self._embedding_options(self.model_name or None, told_here(options, self.callback_manager))
 
     def _router_arguments(self) -> dict[str, Any]:
         return {**super()._router_arguments(), "model": self.model_name or None}

@@ -15,6 +15,7 @@ from llama_index.core.base.llms.types import CachePoint, ChatMessage, MessageRol
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 
 from llama_index_portkey._convert import StreamedAnswer, to_messages, to_response
+from llama_index_portkey.callbacks import told_here
 from llama_index_portkey.structured import StructuredOutput
 from llama_index_portkey.tools import selections, single_call, to_tools
 from portkey_router.abilities import takes_cache_points
@@ -136,9 +137,11 @@ class PortkeyLLM(StructuredOutput):
     def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         router, sent, options = self._prepare(messages, kwargs, stream=True)
 
+        began = router.run_stream(sent, **options)  # here, in the call's own span; sent when it is read
+
         def pieces() -> ChatResponseGen:
             answer = StreamedAnswer()
-            with closing(router.run_stream(sent, **options)) as items:
+            with closing(began) as items:
                 for item in items:
                     piece = _piece(answer, item)
                     if piece is not None:
@@ -149,9 +152,11 @@ class PortkeyLLM(StructuredOutput):
     async def _astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         router, sent, options = self._prepare(messages, kwargs, stream=True)
 
+        began = router.arun_stream(sent, **options)  # as above
+
         async def pieces() -> ChatResponseAsyncGen:
             answer = StreamedAnswer()
-            async with aclosing(router.arun_stream(sent, **options)) as items:
+            async with aclosing(began) as items:
                 async for item in items:
                     piece = _piece(answer, item)
                     if piece is not None:
@@ -176,7 +181,7 @@ class PortkeyLLM(StructuredOutput):
         """The router, and the messages and arguments of its verbs: the model's own, with the call's over them."""
         router = self._the_router()
         own = {"modalities": self.modalities, "audio": self.audio_config}
-        options = {**own, **self._call_options(self.model, kwargs, stream=stream)}
+        options = {**own, **self._call_options(self.model, told_here(kwargs, self.callback_manager), stream=stream)}
         options.pop("use_chat_completions", None)  # of OpenAI's class; there is no other way here
         if not stream:
             options.pop("stream_options", None)

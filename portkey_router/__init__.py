@@ -1,11 +1,13 @@
 """Portkey Router: chat and embeddings through the Portkey AI gateway, dependable, cheap and observable."""
 
 from portkey_router._version import __version__
+from portkey_router.abilities import Abilities
 from portkey_router.batches import EMBEDDING_LIMITS, BatchLimits
 from portkey_router.bootstrap import build_router
 from portkey_router.cache.cache import SemanticCache
 from portkey_router.cache.guards import Guards
 from portkey_router.cache.results import CacheStats, Hit, Miss, StoredEntry
+from portkey_router.completion_streams import AsyncCompletionStream, CompletionStream
 from portkey_router.errors import (
     AdminError,
     AdmissionError,
@@ -31,6 +33,19 @@ from portkey_router.errors import (
     UpstreamRateLimitError,
     UpstreamUnavailableError,
 )
+from portkey_router.events import (
+    AttemptFinished,
+    BudgetAlert,
+    BudgetExceeded,
+    CacheLookup,
+    CallFinished,
+    Event,
+    RouteDecided,
+    Sink,
+    TargetCooledDown,
+    capture_events,
+    listening,
+)
 from portkey_router.flow.journey import Deadlines
 from portkey_router.messages import (
     AttemptRecord,
@@ -49,16 +64,19 @@ from portkey_router.messages import (
     ToolCallDelta,
     Usage,
 )
+from portkey_router.options import RouterOptions
 from portkey_router.planner import Attempt, Plan
 from portkey_router.price_files import load_portkey_prices
 from portkey_router.pricing import Price, PriceBook
 from portkey_router.providers import MODEL_RULES, PROVIDERS, ModelRule, Provider
-from portkey_router.router import AsyncCompletionStream, CompletionStream, PortkeyRouter
+from portkey_router.report import UsageReport, UsageTable, UsageTotals, usage_report
+from portkey_router.router import PortkeyRouter
 from portkey_router.settings import HOSTED_GATEWAY_URL, Settings, load_settings
 from portkey_router.targets import (
     FALLBACK_STATUS_CODES,
     RETRY_STATUS_CODES,
     Conditional,
+    CostAware,
     Fallback,
     LoadBalance,
     Single,
@@ -75,16 +93,22 @@ __all__ = [
     "MODEL_RULES",
     "PROVIDERS",
     "RETRY_STATUS_CODES",
+    "Abilities",
     "AdminError",
     "AdmissionError",
     "AllTargetsFailedError",
     "AsyncCompletionStream",
     "Attempt",
+    "AttemptFinished",
     "AttemptRecord",
     "AuthenticationError",
     "BatchLimits",
+    "BudgetAlert",
+    "BudgetExceeded",
     "BudgetExceededError",
+    "CacheLookup",
     "CacheStats",
+    "CallFinished",
     "CallOptions",
     "ChatMessage",
     "Choice",
@@ -97,9 +121,11 @@ __all__ = [
     "ContentFilterError",
     "ContextLengthError",
     "Cost",
+    "CostAware",
     "DeadlineExceededError",
     "Deadlines",
     "Embeddings",
+    "Event",
     "Fallback",
     "FunctionCall",
     "GuardrailError",
@@ -121,15 +147,19 @@ __all__ = [
     "RateLimitExceededError",
     "Request",
     "Route",
+    "RouteDecided",
+    "RouterOptions",
     "SemanticCache",
     "Settings",
     "Single",
+    "Sink",
     "Sticky",
     "StoreError",
     "StoredEntry",
     "Strategy",
     "StreamInterruptedError",
     "Target",
+    "TargetCooledDown",
     "ToolCall",
     "ToolCallDelta",
     "TransportError",
@@ -138,9 +168,15 @@ __all__ = [
     "UpstreamRateLimitError",
     "UpstreamUnavailableError",
     "Usage",
+    "UsageReport",
+    "UsageTable",
+    "UsageTotals",
     "When",
     "__version__",
     "build_router",
+    "capture_events",
+    "listening",
     "load_portkey_prices",
     "load_settings",
+    "usage_report",
 ]

@@ -31,6 +31,7 @@ class Abilities:
     tools: bool = True
     thinks: bool = False
     json_schema: bool = True
+    streams: bool = True
 
 
 # What may follow a family's name: a date, "latest", Bedrock's version. Anything else is another model.

@@ -7,12 +7,14 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from portkey_router.costing import Experience
 from portkey_router.errors import ConfigurationError
 from portkey_router.events import EventHub
 from portkey_router.flow.journey import Deadlines
-from portkey_router.flow.policy import Policy
+from portkey_router.flow.policy import POLICY_OPTIONS, Policy
 from portkey_router.health import Health
 from portkey_router.messages import CallOptions
+from portkey_router.options import RouterOptions
 from portkey_router.portal import SyncTransport
 from portkey_router.pricing import PriceBook
 from portkey_router.router import PortkeyRouter
@@ -24,91 +26,46 @@ from portkey_router.targets import Target
 from portkey_router.transport import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from pydantic import SecretStr
+    from collections.abc import Mapping
 
     from portkey_router.cache.store import CacheStore
-    from portkey_router.events import Sink
-    from portkey_router.flow.policy import PolicyOptions
-    from portkey_router.planner import RunOn
     from portkey_router.pricing import Price
-    from portkey_router.providers import ModelRule
-    from portkey_router.targets import TargetLike
 
 __all__ = ["NamedEncoder", "build_cache_store", "build_router", "build_router_from_client"]
 
 
-def build_router(
-    *,
-    model: str | None = None,
-    strategy: TargetLike | None = None,
-    config: str | Mapping[str, Any] | None = None,
-    virtual_key: str | SecretStr | None = None,
-    provider: str | None = None,
-    api_key: str | SecretStr | None = None,
-    base_url: str | Sequence[str] | None = None,
-    default_headers: Mapping[str, str] | None = None,
-    virtual_keys: Mapping[str, str | SecretStr] | None = None,
-    model_rules: Sequence[ModelRule] = (),
-    run_on: RunOn = "client",
-    timeout: float | None = None,
-    deadlines: Deadlines | None = None,
-    max_retries: int = 2,
-    metadata: Mapping[str, str] | None = None,
-    trace_id: str | None = None,
-    cache_namespace: str | None = None,
-    cache_force_refresh: bool | None = None,
-    prices: PriceBook | Mapping[str, Price] | Literal[False] | None = None,
-    health: Health | None = None,
-    sinks: Sequence[Sink] = (),
-    from_env: bool = False,
-    env_file: str | None = ".env",
-    **policy: Unpack[PolicyOptions],
-) -> PortkeyRouter:
+def build_router(*, from_env: bool = False, **options: Unpack[RouterOptions]) -> PortkeyRouter:
     """A router from arguments, environment and `.env`, in that order. Nothing is sent, and no connection made.
 
-    - `model`, `strategy`, `config` (a saved `pc-...`, or a config as a dict): what is asked, unless a call says
-      otherwise. Without any, `PORTKEY_CONFIG_ID`, `PORTKEY_STRATEGY` and `PORTKEY_FALLBACKS` decide.
-    - `virtual_key`, `provider`: how `model` is reached; by default its name finds its virtual key.
-    - `api_key`, `base_url`, `default_headers`: the gateway (`PORTKEY_API_KEY`, `PORTKEY_GATEWAY_URL`), or a list.
-    - `virtual_keys` by provider name and `model_rules` extend what the environment and the table know.
-    - `run_on`: the `client` (default) or the `gateway` runs the strategy; `max_retries`: further tries a target (2).
-    - `timeout`: seconds for a whole call with all its attempts, 600 by default; `deadlines`: those of an attempt, too.
-    - `metadata`, `trace_id`, `cache_namespace`, `cache_force_refresh`: Portkey's, for every call.
-    - `health`: what is known of targets; all routers of the process share it. `sinks`: who hears of calls (`events`).
-    - `retry_after_max`, `on_content_filter`, `on_stream_break`, `wire_stream`: how calls fail over; see `Policy`.
-    - `prices`: a `PriceBook`, or your own prices by model; False leaves every cost None, and genai-prices unimported.
-
-    Raises `ConfigurationError`, and `NotEnabledError` with `from_env` where `PREFERRED_LLM_PROVIDER` is not Portkey.
+    The arguments are those of `portkey_router.RouterOptions`, where each has its meaning. Raises `ConfigurationError`,
+    and `NotEnabledError` with `from_env` where `PREFERRED_LLM_PROVIDER` is not Portkey.
     """
-    settings = load_settings(
-        api_key=api_key,
-        base_url=base_url,
-        default_headers=default_headers,
-        virtual_keys=virtual_keys,
-        model_rules=model_rules,
-        env_file=env_file,
-    )
+    unknown = options.keys() - _OPTIONS
+    if unknown:
+        raise TypeError(f"a router has no argument {', '.join(map(repr, sorted(unknown)))}")
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None or name == "env_file"}
+    settings = load_settings(**{name: given[name] for name in _SETTINGS if name in given})
     if from_env:
         settings.check_enabled()
-    _check_alone(virtual_key or provider, strategy, config)
     return PortkeyRouter(
         settings,
         ports=(SyncTransport(shared()), shared()),
-        model=model,
-        strategy=strategy,
-        config=config,
-        target=Target(virtual_key=virtual_key, provider=provider),
-        run_on=run_on,
-        max_retries=max_retries,
-        deadlines=_deadlines(deadlines, timeout),
-        options=_call_options(metadata, trace_id, cache_namespace, refresh=cache_force_refresh),
-        prices=_price_book(prices),
-        policy=Policy(**policy),
-        health=health or process_health(),
-        hub=EventHub(sinks),
+        target=_target(given),
+        deadlines=_deadlines(given.get("deadlines"), given.get("timeout")),
+        options=CallOptions(**{name: given[name] for name in _CALL_OPTIONS if name in given}),
+        prices=_price_book(given.get("prices")),
+        policy=Policy(**{name: given[name] for name in POLICY_OPTIONS if name in given}),
+        health=given.get("health") or process_health(),
+        hub=EventHub(given.get("sinks", ())),
+        experience=process_experience(),
+        **{name: given[name] for name in _ROUTER_OWN if name in given},
     )
+
+
+_OPTIONS = frozenset(RouterOptions.__annotations__)
+_SETTINGS = ("api_key", "base_url", "default_headers", "virtual_keys", "model_rules", "env_file")
+_CALL_OPTIONS = ("metadata", "trace_id", "cache_namespace", "cache_force_refresh")
+_ROUTER_OWN = ("model", "strategy", "config", "run_on", "max_retries", "count_tokens")
 
 
 @functools.cache
@@ -117,16 +74,19 @@ def process_health() -> Health:
     return Health(threading.Lock())
 
 
-def _call_options(
-    metadata: Mapping[str, str] | None, trace_id: str | None, namespace: str | None, *, refresh: bool | None
-) -> CallOptions:
-    return CallOptions(metadata or {}, trace_id, cache_namespace=namespace, cache_force_refresh=refresh)
+@functools.cache
+def process_experience() -> Experience:
+    """What this process has learned of its targets, for `CostAware`: under the keys of `process_health`."""
+    return Experience()
 
 
-def _check_alone(reached_by: object, strategy: object, config: object) -> None:
-    if reached_by and (strategy is not None or config is not None):
+def _target(given: Mapping[str, Any]) -> Target:
+    """How the model is reached."""
+    virtual_key, provider = given.get("virtual_key"), given.get("provider")
+    if (virtual_key or provider) and (given.keys() & {"strategy", "config"}):
         msg = "virtual_key= and provider= belong to model=; in a strategy give them to each Target(...)."
         raise ConfigurationError(msg)
+    return Target(virtual_key=virtual_key, provider=provider)
 
 
 def _deadlines(deadlines: Deadlines | None, timeout: float | None) -> Deadlines:

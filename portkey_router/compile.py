@@ -55,7 +55,7 @@ def _compile(node: Strategy | Target, resolve: Callable[[Target], Target], max_r
     if isinstance(node, Conditional):
         return _compile_conditional(node, resolve, max_retries)
     targets = [_compile(target, resolve, max_retries) for target in node.targets]
-    if not isinstance(node, LoadBalance):
+    if not isinstance(node, LoadBalance):  # a fallback, or what has no other form on a gateway: the cheapest first
         return {
             "strategy": {"mode": "fallback", "on_status_codes": list(node.on_status_codes)},
             "targets": targets,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from typing import TYPE_CHECKING, Any
 
+from portkey_router.abilities import Abilities
 from portkey_router.errors import ConfigurationError
 from portkey_router.secrets import is_secret_name
 from portkey_router.targets import (
     FALLBACK_STATUS_CODES,
     Conditional,
+    CostAware,
     Fallback,
     LoadBalance,
     Single,
@@ -25,6 +27,17 @@ if TYPE_CHECKING:
     from portkey_router.targets import Strategy, TargetLike
 
 __all__ = ["route_to_dict", "strategy_from_dict", "strategy_to_dict"]
+
+
+_MODES: dict[type, str] = {
+    Single: "single",
+    Fallback: "fallback",
+    LoadBalance: "loadbalance",
+    CostAware: "cost_aware",
+    Conditional: "conditional",
+}
+_LIMITS = ("max_price", "max_latency", "min_quality", "unknown_price", "latency_price")
+_UNLIMITED = CostAware("any")
 
 
 def route_to_dict(completion: Completion) -> dict[str, Any]:
@@ -58,7 +71,7 @@ def strategy_to_dict(value: TargetLike) -> dict[str, Any]:
         return {"model": value}
     if isinstance(value, Target):
         return _target_to_dict(value)
-    described: dict[str, Any] = {"mode": type(value).__name__.lower()}
+    described: dict[str, Any] = {"mode": _MODES[type(value)]}
     if isinstance(value, Conditional):
         described["conditions"] = [
             {"query": dict(when.query), "then": strategy_to_dict(when.then)} for when in value.conditions
@@ -66,7 +79,9 @@ def strategy_to_dict(value: TargetLike) -> dict[str, Any]:
         described["default"] = strategy_to_dict(value.default)
     else:
         described["targets"] = [strategy_to_dict(target) for target in value.targets]
-    if isinstance(value, Fallback | LoadBalance) and value.on_status_codes != FALLBACK_STATUS_CODES:
+    if isinstance(value, CostAware):
+        described |= {name: limit for name in _LIMITS if (limit := getattr(value, name)) != getattr(_UNLIMITED, name)}
+    if isinstance(value, Fallback | LoadBalance | CostAware) and value.on_status_codes != FALLBACK_STATUS_CODES:
         described["on_status_codes"] = list(value.on_status_codes)
     if isinstance(value, LoadBalance) and value.sticky:
         described["sticky"] = {"hash_fields": list(value.sticky.hash_fields), "ttl": value.sticky.ttl}
@@ -85,6 +100,8 @@ def _target_to_dict(target: Target) -> dict[str, Any]:
             continue
         if field.name == "options":
             value = {name: option for name, option in value.items() if not is_secret_name(name)}
+        if isinstance(value, Abilities):
+            value = asdict(value)
         described[field.name] = list(value) if isinstance(value, tuple) else value
     return described
 
@@ -95,7 +112,7 @@ def strategy_from_dict(described: Mapping[str, Any]) -> Strategy | Target:
         rest = dict(described)
         mode = rest.pop("mode", None)
         if mode is None:
-            return Target(**rest)
+            return _target_from_dict(rest)
         if mode == "conditional":
             conditions = [When(when["query"], strategy_from_dict(when["then"])) for when in rest.pop("conditions")]
             return Conditional(*conditions, default=strategy_from_dict(rest.pop("default")), **rest)
@@ -104,6 +121,8 @@ def strategy_from_dict(described: Mapping[str, Any]) -> Strategy | Target:
             return Single(targets[0])
         if mode == "fallback":
             return Fallback(*targets, **rest)
+        if mode == "cost_aware":
+            return CostAware(*targets, **rest)  # type: ignore[arg-type]  # it refuses strategies itself
         if mode == "loadbalance":
             sticky = rest.pop("sticky", None)
             return LoadBalance(
@@ -114,5 +133,10 @@ def strategy_from_dict(described: Mapping[str, Any]) -> Strategy | Target:
     except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
         msg = f"This is no strategy as `strategy_to_dict` writes one: {error}."
         raise ConfigurationError(msg) from error
-    msg = f"{mode!r} is no strategy: expected single, fallback, loadbalance or conditional."
+    msg = f"{mode!r} is no strategy: expected single, fallback, loadbalance, cost_aware or conditional."
     raise ConfigurationError(msg)
+
+
+def _target_from_dict(described: dict[str, Any]) -> Target:
+    abilities = described.pop("abilities", None)
+    return Target(**described, abilities=Abilities(**abilities) if abilities else None)

@@ -9,6 +9,9 @@ with capture_events() as events:
 assert [event.target for event in events if isinstance(event, AttemptFinished)] == ["gpt-4o"]
 ```
 
+Nearer than a sink are those who hear some calls only: a call's own `on_event=`, and `listening(...)`, which hears the
+calls made in a block. Both are settled when a call is made, wherever its stream is read to the end.
+
 No event holds a key, nor a word of a prompt or of an answer.
 """
 
@@ -16,11 +19,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+from uuid import UUID
+
+from portkey_router.secrets import is_secret_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from decimal import Decimal
 
     from portkey_router.messages import Cost, Usage
@@ -37,9 +44,12 @@ __all__ = [
     "Sink",
     "TargetCooledDown",
     "capture_events",
+    "listening",
+    "plain_tags",
 ]
 
 _logger = logging.getLogger("portkey_router.events")
+_GATEWAY_HITS = frozenset({"HIT", "SEMANTIC HIT"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,16 @@ class CallFinished:
     operation: Literal["chat", "embeddings"] = "chat"
     tags: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def hit(self) -> bool:
+        """Whether a cache answered: ours, LangChain's or the gateway's."""
+        return self.cache is not None or self.cache_status in _GATEWAY_HITS
+
+    @property
+    def failed(self) -> bool:
+        """Whether the call ended with an error; a caller who left is none."""
+        return self.outcome not in {"ok", "left"}
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetAlert:
@@ -168,41 +188,90 @@ class CacheLookup:
 Event = RouteDecided | AttemptFinished | CallFinished | BudgetAlert | BudgetExceeded | TargetCooledDown | CacheLookup
 
 
+def plain_tags(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what a framework calls metadata or tags, what can be a call's tags: plain values, not named like a secret.
+
+    Everything else stays out of the events: it may be large, or a key, or of a user's own classes.
+    """
+    return {
+        name: str(value) if isinstance(value, UUID) else value
+        for name, value in given.items()
+        if isinstance(value, str | bool | int | float | UUID) and not is_secret_name(name)
+    }
+
+
 class Sink(Protocol):
-    """Takes events. `handle` is called in the caller's thread or loop: it must neither block nor call back into us."""
+    """Takes events. `handle` is called in the caller's thread or loop: it must neither block nor call back into us.
+
+    A sink may also have a `for_call()`, which gives the `Sink` that takes the events of one call: it is asked where
+    and when the call is made, though a stream may be read to its end elsewhere.
+    """
 
     def handle(self, event: Event) -> None:
         """Take one event."""
 
 
 _captures: list[list[Event]] = []
+_listeners: ContextVar[tuple[Callable[[Event], object], ...]] = ContextVar("portkey_router_listeners", default=())
 
 
 class EventHub:
     """Hands each event to every sink. A sink that fails is reported once in the log, and never fails a call."""
 
-    __slots__ = ("_failed", "_sinks")
+    __slots__ = ("_failed", "_listeners", "_sinks")
 
     def __init__(self, sinks: Sequence[Sink] = ()) -> None:
         self._sinks = tuple(sinks)
-        self._failed: set[int] = set()
+        self._listeners: tuple[Callable[[Event], object], ...] = ()
+        self._failed: set[str] = set()
+
+    def for_call(self, on_event: Callable[[Event], object] | None = None) -> EventHub:
+        """The hub of a call that is made here and now: it tells `on_event` too, and who is `listening` here.
+
+        A sink that has a `for_call()` is asked for the sink of this call, so that it may look where the call is made.
+        """
+        listeners = _listeners.get()
+        if on_event is not None:
+            listeners = (*listeners, on_event)
+        if not (listeners or self._sinks):
+            return self
+        hub = EventHub([self._of_call(sink) for sink in self._sinks])
+        hub._listeners, hub._failed = listeners, self._failed
+        return hub
+
+    def _of_call(self, sink: Sink) -> Sink:
+        for_call = getattr(sink, "for_call", None)
+        try:
+            return sink if for_call is None else for_call()
+        except Exception as error:  # noqa: BLE001  (as in `emit`)
+            self._report(sink, error)
+            return sink
 
     @property
     def listening(self) -> bool:
         """Whether anybody would hear an event; where nobody does, none needs to be made."""
-        return bool(self._sinks or _captures)
+        return bool(self._sinks or self._listeners or _captures)
 
     def emit(self, event: Event) -> None:
         """Tell everybody."""
         for events in _captures:
             events.append(event)
-        for number, sink in enumerate(self._sinks):
+        for sink in self._sinks:
             try:
                 sink.handle(event)
-            except Exception:
-                if number not in self._failed:
-                    self._failed.add(number)
-                    _logger.exception("The sink %s failed; it is not reported again.", type(sink).__name__)
+            except Exception as error:  # noqa: BLE001  (whatever it is, it is logged, and the call's no concern)
+                self._report(sink, error)
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception as error:  # noqa: BLE001  (as above)
+                self._report(listener, error)
+
+    def _report(self, failed: Sink | Callable[[Event], object], error: Exception) -> None:
+        name = getattr(failed, "__qualname__", None) or type(failed).__name__
+        if name not in self._failed:
+            self._failed.add(name)
+            _logger.error("%s failed to take an event; it is not reported again.", name, exc_info=error)
 
 
 @contextlib.contextmanager
@@ -215,3 +284,20 @@ def capture_events() -> Iterator[list[Event]]:
     finally:
         # By identity: two captures with equal events are two captures.
         _captures[:] = [each for each in _captures if each is not events]
+
+
+@contextlib.contextmanager
+def listening(listener: Callable[[Event], object]) -> Iterator[None]:
+    """Tell `listener` of the calls that are made in this block, in this context alone.
+
+    A context is what `contextvars` means by it: tasks started in the block hear of theirs too, and so do threads of
+    `asyncio.to_thread` and of LangChain's `batch`; a bare `threading.Thread` does not (before Python 3.14), unless it
+    runs in `contextvars.copy_context()`. `listener` is called in the thread or loop of the call, as each event comes.
+    """
+    token = _listeners.set((*_listeners.get(), listener))
+    try:
+        yield
+    finally:
+        # A generator that was closed from another context is left there, where there is nothing to take back.
+        with contextlib.suppress(ValueError):
+            _listeners.reset(token)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -85,8 +85,13 @@ class RouterFields(BaseModel):
     prices: Any = Field(default=None, exclude=True, repr=False)
     """Your prices by model (`{"my-model": Price(...)}`), or a `PriceBook`; False: no prices."""
 
+    sinks: Sequence[Any] = Field(default=(), exclude=True, repr=False)
+    """Who hears of every call's events: `[LogSink(), PrometheusSink()]` (see `portkey_router.sinks`)."""
+
     portkey_metadata: dict[str, Any] | None = None
     """Portkey's metadata (`{"_user": "u1"}`): strings of at most 128 characters. Not the framework's `metadata`."""
+    portkey_tags: dict[str, Any] | None = None
+    """Tags of every call, for events, reports and budgets (`{"team": "search"}`); not sent. Not the framework's."""
     trace_id: str | None = None
     cache_namespace: str | None = None
     cache_force_refresh: bool | None = None
@@ -154,6 +159,7 @@ class RouterFields(BaseModel):
             "prices": self.prices,
             "deadlines": self.deadlines,
             "max_retries": self.max_retries,
+            "sinks": tuple(self.sinks),
         }
 
     def _the_router(self) -> PortkeyRouter:
@@ -163,6 +169,11 @@ class RouterFields(BaseModel):
         if self._router is None or self._router[0] != key:
             self._router = key, build_router(**arguments)
         return self._router[1]
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """A copy tells the same sinks: their threads, files and connections cannot be copied."""
+        kept = {id(sink): sink for sink in self.sinks}
+        return super().__deepcopy__({**(memo or {}), **kept})
 
     def _models(self, model: str | None) -> tuple[str | None, ...]:
         """The models that may answer where a call names none: of the strategy, else `model`; None for an unknown one.
@@ -178,6 +189,7 @@ class RouterFields(BaseModel):
         if "portkey_config" in options:
             options["config"] = options.pop("portkey_config")
         options["metadata"] = {**(self.portkey_metadata or {}), **(options.pop("portkey_metadata", None) or {})}
+        options["tags"] = {**(self.portkey_tags or {}), **(options.pop("portkey_tags", None) or {})}
         for name in ("trace_id", "cache_namespace", "cache_force_refresh"):
             options.setdefault(name, getattr(self, name))
 
@@ -271,6 +283,8 @@ def _check_body_field(owner: str, name: str, ours: set[Any]) -> None:
 def without_keys(state: Mapping[str, Any]) -> dict[str, Any]:
     """A model's fields, as pickle may keep them: no key, and no config that may hold one."""
     kept = {name: None if name in _SECRET_FIELDS else value for name, value in state.items()}
+    if "sinks" in kept:
+        kept["sinks"] = ()  # threads, files and connections belong to their process
     config = kept.get("portkey_config")
     if config is not None and not is_saved(config):
         kept["portkey_config"] = None

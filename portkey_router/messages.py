@@ -6,7 +6,7 @@ gateway's own. Adapters convert once, at the door; the core reads a message only
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal, localcontext
 from typing import Any, Literal, Required, TypedDict
@@ -65,7 +65,8 @@ class CallOptions:
 
     Times are seconds. None means: as the router is set. `timeout` bounds the whole call, all attempts and waits
     together; `max_retries` counts the further tries per target. `tags` are the call's own dimensions (user, team,
-    session): events carry them and budgets select by them; they are not sent.
+    session): events carry them and budgets select by them; they are not sent. `on_event` is told each event of the
+    call (`portkey_router.events`), in the call's own thread or loop.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -79,6 +80,7 @@ class CallOptions:
     timeout: float | None = None
     max_retries: int | None = None
     tags: Mapping[str, Any] = field(default_factory=dict)
+    on_event: Callable[[Any], object] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,12 @@ class Cost:
             "rates": {name: f"{rate:f}" for name, rate in self.rates.items()},
             "service_tier": self.service_tier,
         }
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any]) -> Cost:
+        """What `as_dict` wrote, exactly."""
+        rates = {name: Decimal(rate) for name, rate in written["rates"].items()}
+        return cls(**{**written, "amount": Decimal(written["amount"]), "rates": rates})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from portkey_router.compile import compile_config
 from portkey_router.errors import ConfigurationError
 from portkey_router.targets import (
     FALLBACK_STATUS_CODES,
+    CostAware,
     Fallback,
     LoadBalance,
     Strategy,
@@ -56,17 +57,25 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a call would do: its attempts, in order. `str(plan)` is a table."""
+    """What a call would do: its attempts, in order. `str(plan)` is a table.
+
+    `choice` is the cost-aware strategy whose order each call makes anew: `targets` are those of the attempts then, and
+    `excluded` those it rules out, each with the reason.
+    """
 
     attempts: tuple[Attempt, ...]
     strategy: str
     run_on: RunOn = "client"
+    choice: CostAware | None = field(default=None, repr=False)
+    targets: tuple[Target, ...] = field(default=(), repr=False)
+    excluded: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         rows = [("#", "target", "model", "provider", "tries", "why")]
         for number, attempt in enumerate(self.attempts, 1):
             cells = (attempt.target, attempt.model or "(the config's)", attempt.provider or "-", str(attempt.tries))
             rows.append((str(number), *cells, attempt.reason))
+        rows += [("-", label, "", "", "", f"not asked: {why}") for label, why in self.excluded]
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         return "\n".join([f"{self.strategy}, run on the {self.run_on}", *lines])
@@ -87,6 +96,8 @@ def plan_strategy(
     `draw` picks a position from weights at random; load balancing calls it once for each place. Raises
     `ConfigurationError` for a strategy that only the gateway can run.
     """
+    if isinstance(strategy, CostAware):
+        return _cost_aware_plan(strategy, settings, run_on, max_retries)
     if run_on == "gateway":
         return _gateway_plan(strategy, settings, max_retries)
     name = type(strategy).__name__.lower()
@@ -103,6 +114,16 @@ def plan_strategy(
         for target, reason in ordered
     )
     return Plan(attempts, strategy=name)
+
+
+def _cost_aware_plan(strategy: CostAware, settings: Settings, run_on: RunOn, max_retries: int) -> Plan:
+    """Every target, in the order given: `Ranker` puts them in that of a call."""
+    codes = frozenset(strategy.on_status_codes)
+    attempts = tuple(
+        _attempt(target, settings, reason="by expected cost", tries=1 + max_retries, fall_over_on=codes)
+        for target in strategy.targets
+    )
+    return Plan(attempts, strategy="cost_aware", run_on=run_on, choice=strategy)
 
 
 def _plain_targets(strategy: Strategy) -> list[Target]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from os import urandom
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
+from portkey_router.completion_streams import AsyncCompletionStream, CompletionStream
+from portkey_router.costing import Experience, needs_of
 from portkey_router.drive import adrive, drive
 from portkey_router.embedding import EmbeddingCall, aembed_all, embed_all, embedding_call
 from portkey_router.errors import ConfigurationError
@@ -19,79 +21,26 @@ from portkey_router.flow.policy import POLICY_OPTIONS, Policy
 from portkey_router.health import Health
 from portkey_router.messages import CallOptions, Chunk, Completion, Request
 from portkey_router.planner import Plan, RunOn, is_saved, plan_config, plan_headers, plan_strategy
+from portkey_router.ranking import Ranker
 from portkey_router.spaces import check_one_space
-from portkey_router.targets import Target, as_strategy
+from portkey_router.targets import Fallback, Target, as_strategy
 from portkey_router.wire.body import check_messages
 from portkey_router.wire.embeddings import check_dimensions, check_texts
 from portkey_router.wire.headers import base_headers, call_headers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 
     from portkey_router.drive import AsyncPort, SyncPort
+    from portkey_router.events import Event
     from portkey_router.flow.steps import Step
     from portkey_router.messages import Embeddings, Operation
+    from portkey_router.options import RouterOptions
     from portkey_router.pricing import PriceBook
     from portkey_router.settings import Settings
     from portkey_router.targets import TargetLike
 
-__all__ = ["AsyncCompletionStream", "CompletionStream", "PortkeyRouter", "route_options"]
-
-
-class CompletionStream(Iterator[Chunk]):
-    """The chunks of an answer as they come. `completion` is the whole answer, once they have all come.
-
-    Leaving it early (`close`, the end of a `with`) closes the connection.
-    """
-
-    def __init__(self, items: Generator[Chunk | Completion, None, None]) -> None:
-        self._items = items
-        self.completion: Completion | None = None
-
-    def __next__(self) -> Chunk:
-        for item in self._items:
-            if isinstance(item, Chunk):
-                return item
-            self.completion = item
-        raise StopIteration
-
-    def close(self) -> None:
-        """Stop here: the connection is closed, nothing more is read."""
-        self._items.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class AsyncCompletionStream(AsyncIterator[Chunk]):
-    """The chunks of an answer as they come. `completion` is the whole answer, once they have all come.
-
-    Leaving it early (`aclose`, the end of an `async with`) closes the connection.
-    """
-
-    def __init__(self, items: AsyncGenerator[Chunk | Completion, None]) -> None:
-        self._items = items
-        self.completion: Completion | None = None
-
-    async def __anext__(self) -> Chunk:
-        async for item in self._items:
-            if isinstance(item, Chunk):
-                return item
-            self.completion = item
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """Stop here: the connection is closed, nothing more is read."""
-        await self._items.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
+__all__ = ["PortkeyRouter", "route_options"]
 
 
 class PortkeyRouter:
@@ -120,6 +69,8 @@ class PortkeyRouter:
         policy: Policy | None = None,
         health: Health | None = None,
         hub: EventHub | None = None,
+        experience: Experience | None = None,
+        count_tokens: Callable[[str], int] | None = None,
     ) -> None:
         _check_route(strategy, config, run_on)
         _check_limits(max_retries, deadlines.total if deadlines else None)
@@ -137,6 +88,9 @@ class PortkeyRouter:
         self.policy = policy or Policy()
         self.health = health or Health(threading.Lock())
         self.hub = hub or EventHub()
+        self.experience = experience or Experience()
+        self._count_tokens = count_tokens
+        self._ranker = Ranker(prices, self.experience, self.health)
         self._sync_port, self._async_port = ports
         self._base_headers = base_headers(settings)
         self._plans: dict[tuple[str | None, int | None], Plan] = {}
@@ -153,8 +107,8 @@ class PortkeyRouter:
         return self
 
     @classmethod
-    def from_env(cls, **options: Any) -> PortkeyRouter:
-        """A router from arguments, environment and `.env`, in that order; see `portkey_router.build_router`."""
+    def from_env(cls, **options: Unpack[RouterOptions]) -> PortkeyRouter:
+        """A router from arguments, environment and `.env`, in that order; see `portkey_router.RouterOptions`."""
         from portkey_router.bootstrap import build_router  # noqa: PLC0415  (the composition root stands above)
 
         return build_router(from_env=True, **options)
@@ -252,10 +206,14 @@ class PortkeyRouter:
 
     def plan(self, messages: Sequence[Mapping[str, Any]] = (), **options: Any) -> Plan:
         """A dry run: the attempts this call would make, their order, and why. No network."""
+        _check_limits(options.get("max_retries"), options.get("timeout"))
+        plan = self.plan_for(options.get("model"), max_retries=options.get("max_retries"), **route_options(options))
         if messages:
             check_messages(messages)
-        _check_limits(options.get("max_retries"), options.get("timeout"))
-        return self.plan_for(options.get("model"), max_retries=options.get("max_retries"), **route_options(options))
+        if plan.choice is None:
+            return plan
+        asked = self.request(messages or ({"role": "user", "content": ""},), **options)
+        return self._ranked(plan, asked, explain=True)[0]
 
     def request(
         self,
@@ -276,16 +234,17 @@ class PortkeyRouter:
         timeout: float | None = None,
         max_retries: int | None = None,
         tags: Mapping[str, Any] | None = None,
+        on_event: Callable[[Event], object] | None = None,
         **body: Any,
     ) -> Request:
         """A request from a call's arguments, over the router's own options. Raises `ConfigurationError`.
 
         `timeout` (seconds) bounds the whole call with all its attempts; `max_retries` counts further tries for each
-        target. `tags` are the call's dimensions for events and budgets, and are not sent. `strategy`, `config`,
-        `run_on` and `virtual_key` choose the route of this one call, `wire_stream`, `on_stream_break`,
-        `on_content_filter` and `retry_after_max` how it fails over (see `build_router`); anything else is a field of
-        the body (`temperature=0`), `extra_body` for names that are arguments here. Embeddings have no messages, and
-        the `input` as a field of the body.
+        target. `tags` are the call's dimensions for events and budgets, and are not sent; `on_event` is told each of
+        the call's events. `strategy`, `config`, `run_on` and `virtual_key` choose the route of this one call,
+        `wire_stream`, `on_stream_break`, `on_content_filter` and `retry_after_max` how it fails over (see
+        `build_router`); anything else is a field of the body (`temperature=0`), `extra_body` for names that are
+        arguments here. Embeddings have no messages, and the `input` as a field of the body.
         """
         if operation == "chat":
             check_messages(messages)
@@ -299,6 +258,7 @@ class PortkeyRouter:
             "cache_force_refresh": cache_force_refresh,
             "timeout": timeout,
             "max_retries": max_retries,
+            "on_event": on_event,
         }
         changes = {name: value for name, value in given.items() if value is not None}
         if metadata:
@@ -382,7 +342,23 @@ class PortkeyRouter:
         options = request.options
         _check_limits(options.max_retries, options.timeout)
         plan = self._plan(request.model, options.max_retries, route_options(arguments))
-        return journey(request, plan, self._surroundings(options, arguments, "/chat/completions"))
+        around = self._surroundings(options, arguments, "/chat/completions")
+        if plan.choice is not None:
+            plan, estimated = self._ranked(plan, request, explain=self.hub.listening)
+            around = replace(around, experience=self.experience, estimated=estimated)
+        return journey(request, plan, around)
+
+    def _ranked(self, plan: Plan, request: Request, *, explain: bool) -> tuple[Plan, int]:
+        """A cost-aware plan in the order of this call, and the tokens it is thought to have."""
+        needs = needs_of(request, self._count_tokens)
+        ranked = self._ranker.rank(plan, needs, now=time.monotonic(), at=datetime.now(UTC), explain=explain)
+        if plan.run_on == "client" or plan.choice is None:
+            return ranked, needs.tokens
+        # The gateway has no such strategy: it is sent the order of the moment.
+        fallback = Fallback(*ranked.targets, on_status_codes=plan.choice.on_status_codes)
+        retries = plan.attempts[0].tries - 1
+        sent = plan_strategy(fallback, self.settings, run_on="gateway", max_retries=retries, draw=_draw)
+        return replace(sent, strategy="cost_aware", excluded=ranked.excluded), needs.tokens
 
     def _surroundings(self, options: CallOptions, arguments: Mapping[str, Any], path: str) -> Surroundings:
         headers = {**self._base_headers, **call_headers(options)}
@@ -392,7 +368,7 @@ class PortkeyRouter:
             deadlines = replace(deadlines, total=options.timeout)
         url, *more_urls = (url + path for url in (self.settings.base_url, *self.settings.more_urls))
         chosen = {name: arguments[name] for name in POLICY_OPTIONS if arguments.get(name) is not None}
-        hub = self.hub
+        hub = self.hub.for_call(options.on_event)
         return Surroundings(
             url,
             headers,

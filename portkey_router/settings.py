@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
@@ -23,7 +23,7 @@ from portkey_router.providers import (
     variable_of,
 )
 from portkey_router.secrets import redact
-from portkey_router.targets import Fallback, LoadBalance, Single, Strategy, Target
+from portkey_router.targets import CostAware, Fallback, LoadBalance, Single, Strategy, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ _ROUTING_HEADERS = ("x-portkey-config", "x-portkey-provider", "x-portkey-virtual
 _CONFIG_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _FALLBACKS_EXAMPLE = '[{"provider": "openai", "model": "gpt-4o", "virtual_key": "..."}]'
 
-StrategyName = Literal["single", "fallback", "loadbalance"]
+StrategyName = Literal["single", "fallback", "loadbalance", "cost_aware"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,8 @@ class Settings:
             return None if model or not targets else Single(targets[0])
         if self.strategy == "single":
             return Single(targets[0])
+        if self.strategy == "cost_aware":
+            return CostAware(*targets)
         return Fallback(*targets) if self.strategy == "fallback" else LoadBalance(*targets)
 
     def resolve(self, target: Target) -> Target:
@@ -292,13 +294,10 @@ def _path(url: str) -> str | None:
 def _strategy(value: str | None) -> StrategyName | None:
     if value is None:
         return None
-    for name in ("single", "fallback", "loadbalance"):
-        if value.lower() == name:
-            return name
-    if re.fullmatch(r"cost[-_]aware", value.lower()):
-        msg = "PORTKEY_STRATEGY=cost_aware is not in this version yet; use single, fallback or loadbalance."
-        raise ConfigurationError(msg)
-    msg = "PORTKEY_STRATEGY is not a strategy: expected single, fallback or loadbalance."
+    for name in get_args(StrategyName):
+        if value.lower().replace("-", "_") == name:
+            return cast("StrategyName", name)
+    msg = f"PORTKEY_STRATEGY is not a strategy: expected one of {', '.join(get_args(StrategyName))}."
     raise ConfigurationError(msg)
 
 

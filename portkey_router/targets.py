@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Literal, Union
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -21,10 +21,13 @@ from portkey_router.secrets import is_secret_name
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from portkey_router.abilities import Abilities
+
 __all__ = [
     "FALLBACK_STATUS_CODES",
     "RETRY_STATUS_CODES",
     "Conditional",
+    "CostAware",
     "Fallback",
     "LoadBalance",
     "Single",
@@ -55,6 +58,7 @@ def _secret(value: str | SecretStr | None) -> SecretStr | None:
     return SecretStr(value) if isinstance(value, str) else value
 
 
+_UNKNOWN_PRICE = ("last", "exclude", "error")
 _CACHE_MODES = frozenset({"simple", "semantic"})
 _STRATEGY_NAMES = frozenset({"single", "fallback", "loadbalance", "conditional", "cost_aware"})
 
@@ -80,6 +84,8 @@ class Target:
     - `options`: further fields of Portkey's config for this target (`{"aws_region": "eu-west-1"}`).
     - `lenient`: take a stream that ends with `[DONE]` for whole though it never said why (`finish_reason`), for servers
       that leave that out. Whatever else breaks off is still refused.
+    - `abilities` and `quality` are for `CostAware`: what the model takes, where its name does not tell
+      (`portkey_router.Abilities`), and how good you hold it to be, a number of your own.
     - `name`: what plans and records call it, by default the model; conditions refer to it.
 
     Keys are kept as `SecretStr`, are in no repr, and are dropped by pickle; a copy keeps them.
@@ -96,6 +102,8 @@ class Target:
     cache: Mapping[str, Any] | None = field(default=None, kw_only=True)
     forward_headers: Sequence[str] = field(default=(), kw_only=True)
     options: Mapping[str, Any] = field(default_factory=dict, repr=False, kw_only=True)
+    abilities: Abilities | None = field(default=None, kw_only=True)
+    quality: float | None = field(default=None, kw_only=True)
     name: str | None = field(default=None, kw_only=True)
     lenient: bool = field(default=False, kw_only=True)
 
@@ -272,6 +280,69 @@ class LoadBalance:
 
 
 @dataclass(frozen=True, slots=True)
+class CostAware:
+    """Targets in the order that may be expected to be cheapest for each call, failures counted in.
+
+    Each call is estimated: its tokens, the length of its answer (learned from earlier ones, at most `max_tokens`), the
+    share of the prompt that the provider has cached, and how often the target fails and what that costs. See
+    `portkey_router.costing.Prospect` for the order. Left out, each with its reason in `plan()`: targets that cannot
+    take the call (tools, images, JSON schema, context window), and by choice
+
+    - `max_price`: those whose call would cost more, in USD;
+    - `max_latency`: those of whose answers every tenth takes longer, in seconds;
+    - `min_quality`: those whose `Target(quality=...)` is less, or not stated;
+    - `unknown_price`: `"last"` asks targets without a price after all others, `"exclude"` never, `"error"` raises.
+
+    `latency_price` is what a second of waiting is worth, in USD; 0 by default, which is cost alone. The gateway cannot
+    estimate: with `run_on="gateway"` it is sent a fallback in the order of the moment.
+    """
+
+    targets: tuple[Target, ...]
+    max_price: float | None = None
+    max_latency: float | None = None
+    min_quality: float | None = None
+    unknown_price: Literal["last", "exclude", "error"] = "last"
+    latency_price: float = 0.0
+    on_status_codes: tuple[int, ...] = FALLBACK_STATUS_CODES
+    weight: float = 1
+    name: str | None = None
+
+    def __init__(
+        self,
+        *targets: str | Target,
+        max_price: float | None = None,
+        max_latency: float | None = None,
+        min_quality: float | None = None,
+        unknown_price: Literal["last", "exclude", "error"] = "last",
+        latency_price: float = 0.0,
+        on_status_codes: Sequence[int] = FALLBACK_STATUS_CODES,
+        weight: float = 1,
+        name: str | None = None,
+    ) -> None:
+        limits = {"max_price": max_price, "max_latency": max_latency, "latency_price": latency_price}
+        for limit, value in limits.items():
+            if value is not None and not (_is_number(value) and 0 <= value < float("inf")):
+                msg = f"CostAware({limit}=...) is a number from 0 up, not {value!r}."
+                raise ConfigurationError(msg)
+        if unknown_price not in _UNKNOWN_PRICE:
+            msg = f"CostAware(unknown_price=...) is one of {', '.join(_UNKNOWN_PRICE)}, not {unknown_price!r}."
+            raise ConfigurationError(msg)
+        plain = _as_targets("CostAware", targets)
+        if not all(isinstance(target, Target) for target in plain):
+            msg = "CostAware takes targets, and no strategies: what one of these would cost is decided elsewhere."
+            raise ConfigurationError(msg)
+        object.__setattr__(self, "targets", plain)
+        for limit, value in limits.items():
+            object.__setattr__(self, limit, value)
+        object.__setattr__(self, "min_quality", min_quality)
+        object.__setattr__(self, "unknown_price", unknown_price)
+        object.__setattr__(self, "on_status_codes", _codes("CostAware", on_status_codes))
+        object.__setattr__(self, "weight", weight)
+        object.__setattr__(self, "name", name)
+        _check_weight(weight, name or "CostAware")
+
+
+@dataclass(frozen=True, slots=True)
 class When:
     """If the request matches `query` (`{"metadata.plan": {"$eq": "paid"}}`), then ask `then`.
 
@@ -315,7 +386,7 @@ class Conditional:
         return tuple(found)
 
 
-Strategy = Single | Fallback | LoadBalance | Conditional
+Strategy = Single | Fallback | LoadBalance | Conditional | CostAware
 
 
 def target_weight(target: Target | Strategy) -> float:
@@ -329,8 +400,8 @@ def _as_target(value: object) -> Target:
     if isinstance(value, Target):
         return value
     msg = (
-        "A strategy is Fallback(...), LoadBalance(...), Conditional(...) or Single(...) over targets, and a target a "
-        f"model name or a Target(...); this is a {type(value).__name__}."
+        "A strategy is Fallback(...), LoadBalance(...), CostAware(...), Conditional(...) or Single(...) over targets, "
+        f"and a target a model name or a Target(...); this is a {type(value).__name__}."
     )
     raise ConfigurationError(msg)
 
@@ -341,7 +412,7 @@ def _as_targets(owner: str, values: Sequence[TargetLike]) -> tuple[Target | Stra
         raise ConfigurationError(msg)
     return tuple(
         v
-        if isinstance(v, Fallback | LoadBalance | Conditional)
+        if isinstance(v, Fallback | LoadBalance | Conditional | CostAware)
         else v.target
         if isinstance(v, Single)
         else _as_target(v)
@@ -356,7 +427,7 @@ def as_strategy(value: TargetLike) -> Strategy:
             f"strategy={value!r} names no targets: write strategy=Fallback('gpt-4o', 'claude-sonnet-4-5') or the like."
         )
         raise ConfigurationError(msg)
-    return value if isinstance(value, Single | Fallback | LoadBalance | Conditional) else Single(value)
+    return value if isinstance(value, Single | Fallback | LoadBalance | Conditional | CostAware) else Single(value)
 
 
 def leaves(strategy: Target | Strategy) -> tuple[Target, ...]:

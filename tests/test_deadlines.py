@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -36,9 +36,9 @@ def router(portkey_sandbox: PortkeyDouble) -> Callable[..., PortkeyRouter]:
     for name in ("vk-a", "vk-b"):
         portkey_sandbox.add_virtual_key(name, provider="openai")
 
-    def make(*names: str, **options: object) -> PortkeyRouter:
+    def make(*names: str, **options: Any) -> PortkeyRouter:
         strategy = Fallback(*(Target(f"model-{name}", virtual_key=name) for name in names))
-        server = {"base_url": portkey_sandbox.url, "api_key": portkey_sandbox.api_key}
+        server: dict[str, Any] = {"base_url": portkey_sandbox.url, "api_key": portkey_sandbox.api_key}
         return PortkeyRouter.from_env(strategy=strategy, **{**server, "deadlines": SHORT, **options})
 
     return make

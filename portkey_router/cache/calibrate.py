@@ -165,10 +165,14 @@ def _choose(
     best = kept[-1] if kept else points[0]
     below = next((point for point in points if point.threshold < best.threshold), None)
     # Halfway to the next cosine seen, which is one too far; with none, the last is as low as the pairs can tell.
-    threshold = (best.threshold + below.threshold) / 2 if kept and below else best.threshold
+    threshold = best.threshold
+    if kept and below:
+        threshold = (best.threshold + below.threshold) / 2
+        short = round(threshold, 4)
+        threshold = short if below.threshold < short <= best.threshold else threshold
     wrong = round(best.false_hits * totals[False])
     return Calibration(
-        threshold=min(1.0, math.ceil(threshold * 1000) / 1000) if threshold < best.threshold else best.threshold,
+        threshold=threshold,
         recall=best.recall,
         false_hits=best.false_hits,
         at_most=_upper_bound(wrong, totals[False]),

@@ -26,6 +26,7 @@ VOLATILE = frozenset(
         "parent_span_id",
         "portkey_api_key",
         "portkey_metadata",
+        "portkey_tags",
         "request_timeout",
         "span_id",
         "span_name",

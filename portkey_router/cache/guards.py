@@ -192,7 +192,7 @@ def _opposed(asked: Features, stored: Features) -> bool:
 
 
 def _other_subject(asked: Features, stored: Features) -> bool:
-    if asked.names != stored.names and (_missing(stored, asked.names) or _missing(asked, stored.names)):
+    if asked.names != stored.names and (_missing(stored, asked) or _missing(asked, stored)):
         return True
     return asked.tokens != stored.tokens and _replaced(asked.tokens, stored.tokens)
 
@@ -207,23 +207,41 @@ def _replaced(asked: tuple[str, ...], stored: tuple[str, ...]) -> bool:
         return False
     if any(word in STOP or word in PIVOTS or word in COORDINATORS for word in (*here, *there)):
         return False  # another turn of phrase, more often than another question
-    return not _same_phrase("".join(here), "".join(there))
+    return not _same_phrase(here, there)
 
 
-def _same_phrase(one: str, other: str) -> bool:
-    """Whether two words are forms of one, or one of them a slip of the keys."""
+def _same_phrase(here: tuple[str, ...], there: tuple[str, ...]) -> bool:
+    """Whether they are forms of one word, a slip of the keys, initials, or judged by another guard."""
+    if sorted(here) == sorted(there) or any(word[0].isdigit() for word in (*here, *there)):
+        return True
+    one, other = "".join(here), "".join(there)
     if stem(one) == stem(other) or one[:_ROOT] == other[:_ROOT]:
+        return True
+    if "".join(word[0] for word in here) == other or "".join(word[0] for word in there) == one:
         return True
     return one[0] == other[0] and slips(one, other) <= (2 if min(len(one), len(other)) >= _LONG_WORD else 1)
 
 
-def _missing(features: Features, names: frozenset[str]) -> set[str]:
-    """Names that a question does not have: neither as a word nor as the initials of some."""
-    missing = names - features.names - frozenset(features.words)
+def _missing(features: Features, other: Features) -> bool:
+    """Whether the other has a name that these do not have: as a word, as initials, or spelled out behind initials."""
+    missing = set(other.names - features.names - frozenset(features.words))
     if not missing:
-        return set()
-    initials = "".join(word[0] for word in features.words if word not in COORDINATORS)
-    return {name for name in missing if len(name) == 1 or not name.isalpha() or name not in initials}
+        return False
+    initials = _initials(features)
+    missing = {name for name in missing if len(name) == 1 or not name.isalpha() or name not in initials}
+    spelled, initials = _spelled(other), _initials(other)
+    for name in features.names:
+        if len(name) > 1 and (start := initials.find(name)) >= 0:
+            missing -= set(spelled[start : start + len(name)])
+    return bool(missing)
+
+
+def _spelled(features: Features) -> list[str]:
+    return [word for word in features.words if word not in COORDINATORS]
+
+
+def _initials(features: Features) -> str:
+    return "".join(word[0] for word in _spelled(features))
 
 
 def _reordered(asked: Features, stored: Features) -> bool:

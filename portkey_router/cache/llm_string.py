@@ -53,7 +53,8 @@ def _ours(llm_string: str) -> tuple[str | None, dict[str, Any]] | None:
         return None
     model, call = dict(told.pop("model")), dict(told.pop("call"))
     named = call.pop("model", None) or model.pop("model_name", None)
-    model.pop("model_name", None)
+    for name in ("model_name", "base_url"):  # said once more as the call's model, and as "gateway"
+        model.pop(name, None)
     if model.get("run_on") == "client":
         del model["run_on"]
     more = {**(model.pop("extra_body", None) or {}), **(call.pop("extra_body", None) or {})}

@@ -77,7 +77,7 @@ def normalise(text: str) -> str:
     if len(text) > _LONGEST or _CODE.search(text):
         return text
     shouted = text.isupper()
-    words = _SPACE.sub(" ", _PAUSE.sub(" ", text))
+    words = _SPACE.sub(" ", _PAUSE.sub(" ", text)).strip()
     lowered = _WORD.sub(lambda found: _lowered(found, shouted=shouted), words)
     expanded = expand_contractions(lowered)
     return _without_stop(expanded) or text

@@ -81,7 +81,7 @@ def shareable(params: Mapping[str, Any]) -> bool:
 
 def answer_of_completion(completion: Completion) -> list[Answer]:
     """The alternatives of a completion of ours. One without a finish reason was cut short."""
-    failed = completion.raw.get("error")
+    failed = completion.raw.get("error") or _failed_guardrails(completion.raw.get("hook_results"))
     return [
         Answer(
             text=_text(choice.message.get("content")),
@@ -93,6 +93,13 @@ def answer_of_completion(completion: Completion) -> list[Answer]:
         )
         for choice in completion.choices
     ]
+
+
+def _failed_guardrails(results: Any) -> str | None:
+    """Portkey's guardrails may fail and let the answer pass (status 246); the body says so."""
+    hooks = [hook for group in results.values() for hook in group or ()] if isinstance(results, Mapping) else []
+    failed = any(isinstance(hook, Mapping) and hook.get("verdict") is False for hook in hooks)
+    return "a guardrail failed" if failed else None
 
 
 def answer_of_generations(generations: Iterable[Any]) -> list[Answer]:

@@ -30,6 +30,7 @@ from portkey_router.wire.http import Expiry, HttpCall
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from portkey_router.costing import Experience
     from portkey_router.errors import PortkeyError
     from portkey_router.events import EventHub
     from portkey_router.flow.deadlines import Deadlines
@@ -50,6 +51,7 @@ class Surroundings:
     gateways, asked where one fails itself. `health` is what is known of targets, shared by calls; without it every
     target is taken for healthy. `hub` hears what happens, under the call's `call_id`. `until` ends a call that
     this journey is only a part of (a batch of many); without it `deadlines.total` counts from the journey's beginning.
+    `experience` learns from what attempts bring; the call was thought to have so many `estimated` tokens of input.
     """
 
     url: str
@@ -65,6 +67,8 @@ class Surroundings:
     hub: EventHub | None = None
     until: Expiry | None = None
     call_id: str = ""
+    experience: Experience | None = None
+    estimated: int = 0
 
 
 class Call:
@@ -190,6 +194,8 @@ class Call:
             first = None if trip.first_seen is None else trip.first_seen - trip.began
             health.succeeded(trip.attempt.key, now, now - trip.began, first)
         self._gateway_works(trip)
+        if around.experience is not None:
+            around.experience.answered(trip.attempt.key, around.estimated, usage, now - trip.began)
         answer = answer_of(self.request, trip, body, route_of(trip, self.plan, self.records), model=model, usage=usage)
         return priced(answer, trip, around.prices, around.now(), self.request.model)
 
@@ -198,6 +204,7 @@ class Call:
         now = self.around.clock()
         self.records.append(record(trip, type(error).__name__, now - trip.began, trip.assembler.usage, error))
         error.attempts = tuple(self.records)
+        self._learn_failure(trip)
         health = self.around.health
         if health is None:
             return 0.0
@@ -214,6 +221,18 @@ class Call:
         if self.plan.run_on == "gateway":
             return 0.0
         return self._judge_target(trip, error, fault, now)
+
+    def _learn_failure(self, trip: Trip) -> None:
+        """What a failed attempt took, and billed: the tokens it stated, where a price for them is known."""
+        around, failed = self.around, self.records[-1]
+        if around.experience is None:
+            return
+        cost = None
+        if around.prices is not None and failed.usage is not None and failed.billed != "no":
+            model, provider = trip.attempt.model or "", trip.attempt.stated_provider
+            cost = around.prices.cost(failed.usage, model=model, provider=provider, at=around.now())
+        wasted = 0.0 if cost is None else float(cost.amount)
+        around.experience.failed(trip.attempt.key, failed.seconds, wasted)
 
     def _judge_target(self, trip: Trip, error: PortkeyError, fault: str, now: float) -> float:
         health, key = self.around.health, trip.attempt.key

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from portkey_router.events import AttemptFinished, CallFinished, RouteDecided
 from portkey_router.flow.steps import CallerLeft
+from portkey_router.flow.unfinished import unfinished
 from portkey_router.messages import Embeddings
 
 if TYPE_CHECKING:
@@ -56,29 +57,32 @@ def attempt_finished(call: Call, trip: Trip) -> AttemptFinished:
 def call_finished(
     call: Call, answer: Completion | Embeddings | None, error: BaseException | None = None
 ) -> CallFinished:
-    """The end of a call: its answer, or the error that ended it. Whoever left, or was cancelled, has `left`."""
+    """The end of a call: its answer, or the error that ended it. Whoever left, or was cancelled, has `left`.
+
+    An answer that is not whole has its usage and cost as well: the provider bills what it made.
+    """
     shown = call.shown
     first = None if shown is None or shown.first_seen is None else shown.first_seen - call.began
     gone = isinstance(error, CallerLeft) or (error is not None and not isinstance(error, Exception))
-    route = None if answer is None else answer.routes[0] if isinstance(answer, Embeddings) else answer.route
-    cost = None if answer is None else answer.cost
-    model = answer.model if answer else (shown.assembler.model if shown else None)
+    told, estimated = unfinished(call) if answer is None else (answer, False)
+    route = None if told is None else told.routes[0] if isinstance(told, Embeddings) else told.route
     return CallFinished(
         call_id=call.around.call_id,
         trace_id=_trace_id(call),
         outcome="ok" if error is None else "left" if gone else type(error).__name__,
         requested_model=call.request.model,
-        model=model,
+        model=told.model if told else None,
         provider=route.provider if route else None,
-        target=route.target if route else (shown.attempt.target if shown else None),
-        usage=answer.usage if answer else (shown.assembler.usage if shown else None),
-        cost=cost,
+        target=route.target if route else None,
+        usage=told.usage if told else None,
+        cost=told.cost if told else None,
         streamed=call.request.stream,
         seconds=call.around.clock() - call.began,
         first_token=first,
         attempts=len(call.records),
         retries=_retries(call),
         cache_status=route.cache_status if route else None,
+        estimated=estimated,
         error=None if error is None or gone else str(error),
         operation=call.request.operation,
         tags=call.request.options.tags,

@@ -21,8 +21,8 @@ __all__ = ["LoopBound", "PerLoop"]
 class LoopBound(Protocol):
     """What belongs to one loop."""
 
-    async def aclose(self) -> None:
-        """Close it, in its loop. Must not wait for others."""
+    def abort(self) -> None:
+        """Close it at once, in its loop."""
 
     def drop(self, *, forked: bool) -> None:
         """Close its sockets without a word to the loop, which runs no more, or (`forked`) is the parent process's."""
@@ -39,7 +39,6 @@ class _Held(Generic[R]):
         self.loop = loop
         self.owner = owner
         self.gone = False
-        self._closing: asyncio.Task[None] | None = None
         self._keeper = self._keep()
         # Past that point the loop would only warn of a generator it will not close: the sweep does.
         if not getattr(loop, "_asyncgens_shutdown_called", False):
@@ -70,14 +69,21 @@ class _Held(Generic[R]):
     async def _shut(self) -> None:
         self.gone = True
         self.owner.forget(self)
-        await self.resource.aclose()
+        self.resource.abort()
         for _ in range(3):  # a loop closes a socket a turn after it was told to; uvloop takes three
             await asyncio.sleep(0)
 
-    def close_soon(self) -> None:
-        """Close it in a task; called in its loop."""
+    def close(self) -> None:
+        """Close it; called in its loop, which may be at its end: nothing is left for it to do."""
         if not self.gone:
-            self._closing = self.loop.create_task(self.aclose())
+            self.gone = True
+            self.owner.forget(self)
+            self.resource.abort()
+            self._end_keeper()
+
+    def _end_keeper(self) -> None:
+        with contextlib.suppress(StopIteration, RuntimeError):  # its end; or the loop is at it already
+            self._keeper.aclose().send(None)
 
     async def aclose(self) -> None:
         """Close it, in its loop."""
@@ -89,8 +95,7 @@ class _Held(Generic[R]):
         """Close it without its loop."""
         self.gone = True
         self.resource.drop(forked=forked)
-        with contextlib.suppress(StopIteration, RuntimeError):  # its end; or it is running, in the forking process
-            self._keeper.aclose().send(None)
+        self._end_keeper()
 
 
 class PerLoop(Generic[R]):
@@ -134,7 +139,7 @@ class PerLoop(Generic[R]):
         self.sweep()
         for loop, held in list(self._held.items()):
             with contextlib.suppress(RuntimeError):  # it has closed meanwhile: swept at exit
-                loop.call_soon_threadsafe(held.close_soon)
+                loop.call_soon_threadsafe(held.close)
 
     def sweep(self) -> None:
         """Drop those of loops that closed without a word."""

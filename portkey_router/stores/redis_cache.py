@@ -37,13 +37,19 @@ _NO_INDEX = ("no such index", "unknown index name", "not found", "index_not_foun
 _HAS_INDEX = ("already exists",)
 _NO_SEARCH = ("unknown command",)
 
-# KEYS[1] the row; ARGV[1] its life in ms (0: for ever), then fields and values.
-_PUT = Script(
-    "redis.call('DEL', KEYS[1]) "
-    "redis.call('HSET', KEYS[1], unpack(ARGV, 2)) "
-    "if tonumber(ARGV[1]) > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end "
-    "return 1"
-)
+# KEYS[1] the row; ARGV[1] its life in ms (0: for ever), then fields and values. HSET comes first: a script that has
+# written anything before is not refused by a server that is out of memory.
+_PUT = Script("""
+if redis.call('EXISTS', KEYS[1]) == 1 and redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+local new = {}
+for i = 2, #ARGV, 2 do new[ARGV[i]] = true end
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+    if not new[field] then redis.call('HDEL', KEYS[1], field) end
+end
+if tonumber(ARGV[1]) > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) else redis.call('PERSIST', KEYS[1]) end
+return 1
+""")
 # KEYS[1] the row; ARGV[1] its bar. A row that has expired is not made anew.
 _SET_BAR = Script(
     "if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end redis.call('HSET', KEYS[1], 'b', ARGV[1]) return 1"

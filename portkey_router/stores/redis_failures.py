@@ -36,9 +36,9 @@ class Failures:
         text = str(error)
         first = text.partition(" ")[0]
         told = getattr(error, "status_code", None) or _CODES.get(type(error).__name__)
-        return StoreError(
-            redact(f"Redis refused a command: {text}"), code=str(told or (first if first.isupper() else "ERR"))
-        )
+        code = str(told or (first if first.isupper() else "ERR"))
+        text = text if text.startswith(code) else f"{code} {text}"
+        return StoreError(redact(f"Redis refused a command: {text}"), code=code)
 
     def settled(self, replies: list[Any]) -> list[Any]:
         """A pipeline's replies, with our errors in the place of redis-py's."""

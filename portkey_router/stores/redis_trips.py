@@ -45,7 +45,7 @@ class AsyncTrips(Protocol):
     async def nodes(self) -> Sequence[AsyncTrips]:
         """Round trips to each server that has keys of its own."""
 
-    async def aclose(self) -> None:
+    def abort(self) -> None:
         """Close the connections, in their loop."""
 
     def drop(self, *, forked: bool) -> None:
@@ -177,10 +177,9 @@ class AsyncNode:
     def _connections(self) -> list[Any]:
         return [*self._pool._available_connections, *self._pool._in_use_connections]  # noqa: SLF001  (no public way)
 
-    async def aclose(self) -> None:
+    def abort(self) -> None:
         """Close the connections, in their loop."""
         _abort(self._connections())
-        await self._pool.disconnect()
 
     def drop(self, *, forked: bool) -> None:
         """Close their sockets without a word to the loop."""
@@ -235,10 +234,10 @@ class AsyncCluster:
         primaries = self._client.get_primaries()
         return [AsyncCluster(self._client, self._failures, self._connect_timeout, node) for node in primaries]
 
-    async def aclose(self) -> None:
+    def abort(self) -> None:
         """Close the connections, in their loop."""
         _abort(self._connections())
-        await self._client.aclose()
+        self._client._initialize = True  # noqa: SLF001  (silences its warning: nothing is open any more)
 
     def _connections(self) -> list[Any]:
         manager = self._client.nodes_manager
@@ -248,7 +247,7 @@ class AsyncCluster:
     def drop(self, *, forked: bool) -> None:
         """Close their sockets without a word to the loop."""
         _drop(self._connections(), forked=forked)
-        self._client._initialize = True  # noqa: SLF001  (silences its warning: nothing is open any more)
+        self._client._initialize = True  # noqa: SLF001  (as above)
 
 
 def _one_by_one(commands: list[Command]) -> bool:
@@ -289,9 +288,15 @@ def _transports(connections: Iterable[Any]) -> list[Any]:
 
 
 def _abort(connections: list[Any]) -> None:
-    """TLS would wait for the other side's goodbye, which may never come."""
+    """At once: redis-py would wait, with TLS for the other side's goodbye, which may never come."""
     for transport in _transports(connections):
         transport.abort()
+    _forget(connections)
+
+
+def _forget(connections: list[Any]) -> None:
+    for connection in connections:
+        connection._reader = connection._writer = None  # noqa: SLF001  (or it would warn that it is open)
 
 
 def _drop(connections: list[Any], *, forked: bool) -> None:
@@ -301,5 +306,4 @@ def _drop(connections: list[Any], *, forked: bool) -> None:
     for transport in transports:
         close_socket(transport)
         transport._closing = True  # noqa: SLF001  (or its writer would warn, from Python 3.12 on)
-    for connection in connections:
-        connection._reader = connection._writer = None  # noqa: SLF001  (as above)
+    _forget(connections)

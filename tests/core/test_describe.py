@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portkey_router.abilities import Abilities
 from portkey_router.describe import strategy_from_dict, strategy_to_dict
 from portkey_router.errors import ConfigurationError
-from portkey_router.targets import Conditional, Fallback, LoadBalance, Single, Sticky, Strategy, Target, When
+from portkey_router.targets import Conditional, CostAware, Fallback, LoadBalance, Single, Sticky, Strategy, Target, When
 
 PAID = {"metadata.plan": {"$eq": "paid"}}
 KEY = "vk-planted-0123456789"
@@ -27,6 +28,8 @@ TARGETS = st.builds(
     cache=st.none() | st.just({"mode": "simple", "max_age": 60}),
     forward_headers=st.lists(NAMES, max_size=2),
     options=st.dictionaries(st.just("aws_region"), NAMES),
+    abilities=st.none() | st.builds(Abilities, st.integers(1, 9), st.integers(1, 9), images=st.booleans()),
+    quality=st.none() | st.floats(0, 5),
     name=st.none() | NAMES,
 )
 
@@ -41,7 +44,20 @@ def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-STRATEGIES = st.recursive(TARGETS, _nested, max_leaves=6) | st.builds(Single, TARGETS)
+LIMITS = st.none() | st.floats(0, 9)
+COST_AWARE = st.builds(
+    lambda of, **kw: CostAware(*of, **kw),
+    st.lists(TARGETS, min_size=1, max_size=3),
+    max_price=LIMITS,
+    max_latency=LIMITS,
+    min_quality=LIMITS,
+    unknown_price=st.sampled_from(["last", "exclude", "error"]),
+    latency_price=st.floats(0, 1),
+    on_status_codes=CODES,
+    weight=WEIGHTS,
+    name=st.none() | NAMES,
+)
+STRATEGIES = st.recursive(TARGETS | COST_AWARE, _nested, max_leaves=6) | st.builds(Single, TARGETS)
 
 
 @given(STRATEGIES)

@@ -9,7 +9,7 @@ import pytest
 
 from portkey_router.errors import ConfigurationError, MissingCredentialError, NotEnabledError
 from portkey_router.settings import HOSTED_GATEWAY_URL, Settings, load_settings, read_environment
-from portkey_router.targets import Fallback, LoadBalance, Single, Target
+from portkey_router.targets import CostAware, Fallback, LoadBalance, Single, Target
 from tests.core.leaks import assert_no_trace
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def test_only_portkeys_own_gateway_requires_a_key(url: str, hosted: bool) -> Non
         ("PORTKEY_GATEWAY_URL", f"http://[{KEY}]/v1", "http://localhost:8787/v1"),
         ("PORTKEY_GATEWAY_URL", f"http://host:{KEY}/v1", "http://localhost:8787/v1"),
         ("PORTKEY_GATEWAY_URL", f"ftp://{KEY}@host/", "http://localhost:8787/v1"),
-        ("PORTKEY_STRATEGY", KEY, "single, fallback or loadbalance"),
+        ("PORTKEY_STRATEGY", KEY, "single, fallback, loadbalance, cost_aware"),
         ("PORTKEY_FALLBACKS", KEY, "expected a JSON list"),
         ("PORTKEY_FALLBACKS", f'{{"model": "{KEY}"}}', "expected a JSON list"),
         ("PORTKEY_FALLBACKS", f'["{KEY}"]', "in entry 0"),
@@ -158,11 +158,11 @@ def test_a_wrong_base_url_argument_is_named() -> None:
 
 
 @pytest.mark.parametrize("spelling", ["cost_aware", "cost-aware", "COST_AWARE"])
-def test_cost_aware_says_it_is_not_there_yet(spelling: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guide's third strategy is refused with a sentence of its own, not as a misspelling."""
-    environment(monkeypatch, PORTKEY_STRATEGY=spelling)
-    with pytest.raises(ConfigurationError, match="not in this version yet"):
-        load_settings()
+def test_cost_aware_is_a_strategy_of_the_environment(spelling: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guide's third strategy, over the model asked for and PORTKEY_FALLBACKS, however it is spelled."""
+    fallbacks = '[{"model": "gpt-4o-mini"}, {"model": "claude-haiku-4-5"}]'
+    environment(monkeypatch, PORTKEY_STRATEGY=spelling, PORTKEY_FALLBACKS=fallbacks)
+    assert load_settings().default_strategy("gpt-4o") == CostAware("gpt-4o", "gpt-4o-mini", "claude-haiku-4-5")
 
 
 @pytest.mark.parametrize(("value", "enabled"), [(None, True), ("portkey", True), ("PORTKEY", True), ("openai", False)])

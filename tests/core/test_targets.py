@@ -11,6 +11,7 @@ from portkey_router.targets import (
     FALLBACK_STATUS_CODES,
     RETRY_STATUS_CODES,
     Conditional,
+    CostAware,
     Fallback,
     LoadBalance,
     Single,
@@ -62,6 +63,11 @@ def test_pickle_drops_keys_and_copies_keep_them() -> None:
         (lambda: LoadBalance(Target("m", weight=0), Target("n", weight=0)), "every weight is 0"),
         (lambda: Fallback("m", weight=-2), "weight"),
         (lambda: Conditional(default="m"), "When"),
+        (CostAware, "at least one target"),
+        (lambda: CostAware("m", max_price=-1), "max_price"),
+        (lambda: CostAware("m", max_latency=float("nan")), "max_latency"),
+        (lambda: CostAware("m", unknown_price="first"), "last, exclude, error"),  # type: ignore[arg-type]
+        (lambda: CostAware(Fallback("m", "n")), "takes targets"),  # type: ignore[arg-type]
         (Sticky, "metadata.user_id"),
         (lambda: Single(5), "int"),  # type: ignore[arg-type]
         (lambda: Fallback(None), "NoneType"),  # type: ignore[arg-type]

@@ -31,6 +31,13 @@ def _had(stack: contextlib.ExitStack, service: AbstractContextManager[T], what: 
         pytest.skip(f"{what} IS MISSING, so nothing is tested against it: {error}")
 
 
+@contextlib.contextmanager
+def own_redis(*options: str, search: bool = True) -> Iterator[RedisServer]:
+    """A server for one file's tests; for fixtures of theirs."""
+    with contextlib.ExitStack() as stack:
+        yield _had(stack, redis_server(*options, search=search), "REDIS WITH SEARCH")
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """The URL of a Redis with search, one for the session: `REDIS_URL`'s, or else one that is started.
