@@ -204,6 +204,7 @@ def test_reasoning_streams(portkey: PortkeyDouble) -> None:
     llm = PortkeyLLM(model="gpt-5", reasoning_effort="low")
     pieces = list(llm.stream_chat(HELLO))
     thoughts = [piece.message.blocks[0] for piece in pieces if piece.message.blocks[0].block_type == "thinking"]
+    assert len(thoughts) == len(pieces), "they stand first, on every piece"
     deltas = [piece.additional_kwargs.get("thinking_delta", "") for piece in pieces]
     assert "".join(deltas) == getattr(thoughts[-1], "content", None)
     assert thoughts[-1] == llm.chat(HELLO).message.blocks[0]

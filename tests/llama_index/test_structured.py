@@ -60,7 +60,7 @@ def test_every_verb_by_either_way(portkey: PortkeyDouble, verb: str, model: str)
     assert type(found[-1]) is Person
     if "stream" in verb:
         assert getattr(found[0], "age", None) is None
-        assert len(found) > 2
+        assert any(getattr(each, "name", None) for each in found[:-1]), "it grows"
     body = portkey.requests[-1].body
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     if model == "gpt-4o":
