@@ -105,6 +105,13 @@ class PriceBook:
         """
         return self._cost(usage, priced_as(provider, None, model, model), service_tier or usage.service_tier, at)
 
+    def card(
+        self, *, model: str, provider: str | None = None, service_tier: str | None = None, at: datetime | None = None
+    ) -> Card | None:
+        """The rates by which `cost` would price an answer; None where none are known. The arguments are `cost`'s."""
+        whose = priced_as(provider, None, model, model)
+        return self._own(whose) or self._card(whose, service_tier, at)
+
     def price_completion(
         self,
         completion: Completion | Embeddings,
