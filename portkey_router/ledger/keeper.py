@@ -90,14 +90,18 @@ class BudgetLedger:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.budgets, self.limits = tuple(budgets), tuple(limits)
-        _check(self.budgets, self.limits, on_ledger_error, lease, lease_seconds)
+        _check(self.budgets, self.limits, on_ledger_error, lease)
         self._by_name = {budget.name: budget for budget in self.budgets}
         self._limit_by_name = {limit.name: limit for limit in self.limits}
+        if not lease_seconds > 0:
+            raise ConfigurationError(f"lease_seconds= is above 0, and longer than any attempt, not {lease_seconds!r}.")
+        if instances < 1:
+            raise ConfigurationError(f"instances= is how many processes share a budget, from 1 up, not {instances!r}.")
         self._store = store
         self._allow = on_ledger_error == "allow"
         self._late: LateMode = lease
         self._lease = lease_seconds
-        self._outage = Outage(instances=max(1, instances), pause=pause)
+        self._outage = Outage(instances=instances, pause=pause)
         self._hub = hub or EventHub()
         self._clock = clock
         self._ahead = 0  # microseconds by which the store's clock is ahead of ours
@@ -178,7 +182,9 @@ class BudgetLedger:
             reservation_id, local = uuid4().hex, True
             reply = self._without_store(command, error)
         if isinstance(reply, Refused) and reply.counter is not None:
-            event, refusal = outcomes.refused_by_budget(reply, claims[reply.counter], amounts[reply.counter], tags)
+            event, refusal = outcomes.refused_by_budget(
+                reply, claims[reply.counter], amounts[reply.counter], tags, local=local
+            )
             self._hub.emit(event)
             raise refusal
         if isinstance(reply, Refused):
@@ -261,6 +267,8 @@ class BudgetLedger:
         )
         if reservation.local:
             self._outage.settle(command, self._now())
+        else:
+            self._outage.saw_settled(reservation, command)
         untold = Untold(command, reservation)
         if self._outage.down(self._clock()):
             self._outage.later(untold)
@@ -349,9 +357,7 @@ def _nothing(due: Counter) -> Settlement:
     return Settlement(due.key, due.kind, due.length, 0)
 
 
-def _check(
-    budgets: tuple[Budget, ...], limits: tuple[RateLimit, ...], policy: object, late: object, seconds: float
-) -> None:
+def _check(budgets: tuple[Budget, ...], limits: tuple[RateLimit, ...], policy: object, late: object) -> None:
     for what, names in (("Budget", [each.name for each in budgets]), ("RateLimit", [each.name for each in limits])):
         if twice := {name for name in names if names.count(name) > 1}:
             raise ConfigurationError(f"{what}s need names of their own, and there are two called {min(twice)!r}.")
@@ -359,5 +365,3 @@ def _check(
         raise ConfigurationError(f"on_ledger_error= is 'allow' or 'deny', not {policy!r}.")
     if late not in {"spend", "release"}:
         raise ConfigurationError(f"lease= is 'spend' or 'release', not {late!r}.")
-    if not seconds > 0:
-        raise ConfigurationError(f"lease_seconds= is above 0, and longer than any attempt, not {seconds!r}.")

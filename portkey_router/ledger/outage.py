@@ -71,7 +71,7 @@ class Outage:
         """It answers again: what was let through meanwhile is told to it, so it is not counted here any more."""
         if self._said:
             self._said = False
-            _logger.warning("The ledger's store answers again; %d commands are told to it.", len(self._untold))
+            _logger.warning("The ledger's store answers again, and was told what was let through meanwhile.")
             with self._lock:
                 self._books = Books()
 
@@ -83,6 +83,14 @@ class Outage:
                 self._seen[counter.key] = _Seen(start, used)
             while len(self._seen) > KNOWN:
                 del self._seen[next(iter(self._seen))]
+
+    def saw_settled(self, made: Reservation, command: Settle) -> None:
+        """Remember that what was seen as held has become what it cost."""
+        with self._lock:
+            for hold, due in zip(made.holds, command.counters, strict=True):
+                seen = self._seen.get(hold.counter)
+                if seen is not None and seen.start == hold.start:
+                    self._seen[hold.counter] = _Seen(seen.start, max(0, seen.used + due.cost - hold.amount))
 
     def reserve(self, command: Reserve, now: int) -> Reply:
         """The command, over our share of the limits; `now` is in microseconds."""

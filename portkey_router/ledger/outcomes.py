@@ -53,7 +53,7 @@ def reservation(
 
 
 def refused_by_budget(
-    reply: Refused, claim: Claimed, amount: int, tags: Mapping[str, Any]
+    reply: Refused, claim: Claimed, amount: int, tags: Mapping[str, Any], *, local: bool
 ) -> tuple[BudgetExceeded, BudgetExceededError]:
     """The event and the error."""
     budget = claim.budget
@@ -67,13 +67,18 @@ def refused_by_budget(
         window=window,
         tags=dict(tags),
     )
-    left = usd(max(0, budget.limit - reply.spent - reply.held))
     whose = f" for {budget.by}={claim.value!r}" if budget.by else ""
     needs = "may cost up to" if budget.hard else "will cost about"
+    call = f"Budget {budget.name!r}{whose} ({window}): the call {needs} ${usd(amount):f}, and"
+    if local:
+        return event, BudgetExceededError(
+            f"{call} the ledger's store cannot be reached: this process lets no more through than its part of what it "
+            "last saw to be left. Bring the store back, or wait."
+        )
+    left = usd(max(0, budget.limit - reply.spent - reply.held))
     return event, BudgetExceededError(
-        f"Budget {budget.name!r}{whose} ({window}): the call {needs} ${usd(amount):f}, and of ${budget.usd:f} "
-        f"${left:f} is left; ${usd(reply.held):f} is held for calls in flight. Wait, raise usd=, or ask for less: "
-        "a smaller max_tokens= lowers what a call may cost."
+        f"{call} of ${budget.usd:f} ${left:f} is left; ${usd(reply.held):f} is held for calls in flight. Wait, raise "
+        "usd=, or ask for less: a smaller max_tokens= lowers what a call may cost."
     )
 
 
