@@ -267,12 +267,9 @@ def test_a_redis_that_comes_back(fresh_redis: Callable[..., RedisServer]) -> Non
     ledger.settle(made, Decimal("0.25"))
     server.resume()
     clock["now"] += 2
-    watching = BudgetLedger(redis_store(server.url, "outage"), [BUDGET])
-    assert watching.report({}).budgets[0].spent_usd >= Decimal("0.5")
-    client = RedisClient(server.url, timeout=30)
-    ledger._store = RedisLedgerStore(client, namespace="outage")  # the machine may be busy, and patience is no claim
+    ledger._store = redis_store(server.url, "outage")  # the machine may be busy, and speed is no claim of this test
     ledger.report({})
-    (state,) = watching.report({}).budgets
+    (state,) = BudgetLedger(redis_store(server.url, "outage"), [BUDGET]).report({}).budgets
     assert (state.spent_usd, state.held_usd) == (Decimal("0.75"), Decimal(0))
 
 
