@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from uuid import uuid4
 
 from portkey_router.budget import LedgerReport, Reservation, Terms
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from portkey_router.budget import Budget, RateLimit
     from portkey_router.ledger.commands import Command, Counter, LateMode, LedgerStore, Reply
 
-__all__ = ["BudgetLedger"]
+__all__ = ["BudgetLedger", "LedgerOptions"]
 
 _logger = logging.getLogger("portkey_router.ledger")
 
@@ -61,6 +61,16 @@ _TOLD_AT_ONCE = 256
 _HOPELESS = frozenset({"ERR", "WRONGTYPE"})
 
 
+class LedgerOptions(TypedDict, total=False):
+    """How a ledger behaves, as `BudgetLedger` takes it."""
+
+    on_ledger_error: OnLedgerError
+    lease: LateMode
+    lease_seconds: float
+    instances: int
+    pause: float
+
+
 class BudgetLedger:
     """Keeps budgets and limits in a store. Safe for threads, loops and processes.
 
@@ -70,6 +80,7 @@ class BudgetLedger:
     - `lease`: what becomes of money held for an attempt that is never settled, because its process died: after
       `lease_seconds` (900) it counts as `spend` (default), at the bound, or is given back (`release`). They must
       outlast the longest attempt.
+    - `pause`: seconds for which a store that could not be reached is left alone.
     - `hub`: who is told of `BudgetAlert` and `BudgetExceeded`. `clock`: seconds since 1970.
 
     Its verbs are those of the `Ledger` protocol, described there.
@@ -275,7 +286,7 @@ class BudgetLedger:
             return
         try:
             yield from self._tell()
-            if self._outage.untold or self._outage.telling.locked():
+            if self._outage.untold or self._outage.telling:
                 self._outage.later(untold)  # it may follow a command that waits
                 return
             reply = yield command
@@ -292,7 +303,7 @@ class BudgetLedger:
     def _tell(self) -> Generator[Command, Reply, None]:
         """Tell the store what it could not be told before: each command once more, in order. All bear repeating."""
         outage = self._outage
-        if not outage.untold or not outage.telling.acquire(blocking=False):
+        if not outage.begin_telling():
             return
         try:
             for _ in range(_TOLD_AT_ONCE):
@@ -312,7 +323,7 @@ class BudgetLedger:
                 else:
                     self._alert(reply, untold.reservation)
         finally:
-            outage.telling.release()
+            outage.end_telling()
 
     def _alert(self, reply: Reply, made: Reservation) -> None:
         for budget, alert in outcomes.alerts(reply, made, self._by_name):

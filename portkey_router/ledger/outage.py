@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
+import os
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from portkey_router.ledger.books import Books
+from portkey_router.locks import ForkLock
 
 if TYPE_CHECKING:
     from portkey_router.budget import Reservation
@@ -46,12 +47,12 @@ class Outage:
     """
 
     def __init__(self, *, instances: int, pause: float) -> None:
-        self.telling = threading.Lock()
         self._instances = instances
         self._pause = pause
         self._until = 0.0
         self._said = False
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
+        self._teller = 0  # the process of which somebody tells: a forked child has nobody who does
         self._books = Books()
         self._seen: dict[str, _Seen] = {}
         self._untold: deque[Untold] = deque(maxlen=KEPT)
@@ -122,6 +123,23 @@ class Outage:
     def untold(self) -> int:
         """How many commands wait."""
         return len(self._untold)
+
+    @property
+    def telling(self) -> bool:
+        """Whether somebody is telling them."""
+        return self._teller == os.getpid()
+
+    def begin_telling(self) -> bool:
+        """Whether it is ours to tell them: only one does at a time, so that they keep their order."""
+        with self._lock:
+            if self.telling or not self._untold:
+                return False
+            self._teller = os.getpid()
+            return True
+
+    def end_telling(self) -> None:
+        """After `begin_telling`."""
+        self._teller = 0
 
     def later(self, untold: Untold) -> None:
         """Keep it for when the store answers."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING
 
 from portkey_router.ledger.books import Books
+from portkey_router.locks import ForkLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ class MemoryLedgerStore:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._books = Books()
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def run(self, command: Command) -> Reply:
         """Do it at once."""
