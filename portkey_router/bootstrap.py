@@ -163,8 +163,8 @@ def build_ledger(
     limits: Iterable[RateLimit] = (),
     namespace: str = "default",
     client: Any = None,
-    timeout: float = 1.0,
-    connect_timeout: float = 0.5,
+    timeout: float = 2.0,
+    connect_timeout: float = 2.0,
     sinks: Sequence[Sink] = (),
     **options: Unpack[LedgerOptions],
 ) -> BudgetLedger:
@@ -173,7 +173,7 @@ def build_ledger(
     - `url` (`redis://`, `rediss://`, `redis+cluster://` ...) or `client`, one you already hold: any Redis from 5 on.
     - `budgets`, `limits`: what is kept. `namespace` keeps ledgers in one Redis apart; those that share it share
       counters, and on a cluster it is the hash tag that keeps them on one node.
-    - `timeout`, `connect_timeout`: seconds for an answer, and for getting a connection.
+    - `timeout`, `connect_timeout`: seconds for an answer, and for getting a connection, others' turns included.
     - `sinks`: who hears of `BudgetAlert` and `BudgetExceeded`. `options`: see `BudgetLedger`.
 
     Raises `ConfigurationError`. No connection is made.

@@ -65,6 +65,8 @@ class Budget:
       the last calls may end above the limit, and a call of unknown price passes.
     - `alerts`: shares of `usd`, each told once in a window, as a `BudgetAlert` and to `on_alert`, which runs in the
       caller's thread or loop and must not block.
+
+    `limit` is `usd` in whole nano-dollars, `alert_amounts` are those of the alerts.
     """
 
     name: str
@@ -77,6 +79,8 @@ class Budget:
     hard: bool = field(kw_only=True)
     alerts: tuple[float, ...] = field(kw_only=True)
     on_alert: Callable[[BudgetAlert], object] | None = field(kw_only=True, repr=False, compare=False)
+    limit: int = field(init=False, repr=False, compare=False)
+    alert_amounts: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __init__(
         self,
@@ -93,7 +97,7 @@ class Budget:
         on_alert: Callable[[BudgetAlert], object] | None = None,
     ) -> None:
         what = _named("Budget", name)
-        values = {
+        values: dict[str, Any] = {
             "name": name,
             "usd": _money(what, usd),
             "per": (period := as_period(what, per, {**SECONDS, "total": 0})),
@@ -105,13 +109,12 @@ class Budget:
             "alerts": _alerts(what, alerts),
             "on_alert": on_alert,
         }
+        values["limit"] = nano_floor(values["usd"])
+        values["alert_amounts"] = tuple(
+            max(1, nano_floor(values["usd"] * Decimal(str(share)))) for share in values["alerts"]
+        )
         for field_name, value in values.items():
             object.__setattr__(self, field_name, value)
-
-    @property
-    def limit(self) -> int:
-        """`usd` in nano-dollars."""
-        return nano_floor(self.usd)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Times are whole microseconds since 1970 (UTC), as Redis tells them.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -55,6 +56,11 @@ def _microseconds(when: datetime) -> int:
 
 def calendar_span(per: str, zone: tzinfo, now: int) -> Span:
     """The calendar's minute, hour, day, week (from Monday) or month in `zone` that holds `now`."""
+    return _span(per, zone, now // 1_000_000 * 1_000_000)  # no window begins within a second
+
+
+@lru_cache(maxsize=256)
+def _span(per: str, zone: tzinfo, now: int) -> Span:
     local = moment(now).astimezone(zone)
     if per in {"minute", "hour"}:
         # Counted back from now, so that the hour that comes twice in autumn is two hours.

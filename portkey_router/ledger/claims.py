@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from portkey_router.budget import tag_value
 from portkey_router.errors import BudgetExceededError
 from portkey_router.ledger.commands import Bucket, Counter, Return, Settlement, Tightened
-from portkey_router.money import nano_floor
 from portkey_router.windows import SECONDS, calendar_span
 
 if TYPE_CHECKING:
@@ -85,6 +84,7 @@ def _value(by: str | None, tags: Mapping[str, Any]) -> str:
     return "" if by is None or value is None else tag_value(by, value)
 
 
+@lru_cache(maxsize=4096)
 def _hashed(*parts: str) -> str:
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
@@ -123,19 +123,10 @@ def _length(budget: Budget) -> int:
 def settlement(budget: Budget, hold: Hold, cost: int) -> Settlement:
     """What was held of a budget, settled."""
     if budget.per == "total":
-        return Settlement(hold.counter, "total", 0, cost, _amounts(budget))
+        return Settlement(hold.counter, "total", 0, cost, budget.alert_amounts)
     # Of a calendar window it is not asked how long it is: what was held belongs to the one that it was held in.
     length = 0 if budget.window == "calendar" else _length(budget)
-    return Settlement(hold.counter, budget.window, length, cost, _amounts(budget))
-
-
-def _amounts(budget: Budget) -> tuple[int, ...]:
-    return tuple(share_amount(budget, share) for share in budget.alerts)
-
-
-def share_amount(budget: Budget, share: float) -> int:
-    """The nano-dollars at which an alert is told."""
-    return max(1, nano_floor(budget.usd * Decimal(str(share))))
+    return Settlement(hold.counter, budget.window, length, cost, budget.alert_amounts)
 
 
 # ---- buckets ---------------------------------------------------------------------------------------------------------

@@ -217,7 +217,7 @@ class BudgetLedger:
         asked = command(self._now())
         try:
             yield from self._tell()
-            reply = yield from self._dated(command)
+            reply = yield from self._dated(command, asked)
         except BaseException as error:
             undone = Settle(asked.id, tuple(map(_nothing, asked.counters)))
             self._outage.later(Untold(undone, Reservation(asked.id)))
@@ -238,13 +238,15 @@ class BudgetLedger:
             "on_ledger_error='allow', which lets calls through within what was last seen to be left."
         ) from error
 
-    def _dated(self, make: Callable[[int], Command]) -> Generator[Command, Reply, Reply]:
-        """A command for the windows of the store's own time, whatever our clock says."""
+    def _dated(self, make: Callable[[int], Command], first: Command) -> Generator[Command, Reply, Reply]:
+        """The answer to `first`; where our clock was wrong, to the command made for the windows of the store's time."""
+        command = first
         for _ in range(4):
-            reply = yield make(self._now())
+            reply = yield command
             if not isinstance(reply, Misdated):
                 return reply
             self._ahead = reply.now - int(self._clock() * MICROSECONDS)
+            command = make(self._now())
         raise StoreError("The clock of the ledger's store does not stand still long enough to name a calendar window.")
 
     def _now(self) -> int:
@@ -358,7 +360,8 @@ class BudgetLedger:
                 tuple(counter(claim, now) for claim in claims), tuple(bucket(limit, 0, math.inf) for limit in limits)
             )
 
-        reply = yield from self._dated(peek)
+        asked = peek(self._now())
+        reply = yield from self._dated(peek, asked)
         assert isinstance(reply, Peeked)  # noqa: S101  (the only other answer to a Peek)
         return outcomes.report(claims, limits, peek(self._now()), reply)
 

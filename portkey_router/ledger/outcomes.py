@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from portkey_router.budget import BudgetState, Hold, LedgerReport, LimitState, Reservation, Slot
 from portkey_router.errors import BudgetExceededError, RateLimitExceededError
 from portkey_router.events import BudgetAlert, BudgetExceeded
-from portkey_router.ledger.claims import MICROSECONDS, share_amount
+from portkey_router.ledger.claims import MICROSECONDS
 from portkey_router.ledger.commands import Settled
 from portkey_router.money import usd
 from portkey_router.windows import moment, named
@@ -109,7 +109,7 @@ def alerts(reply: Reply, made: Reservation, budgets: Mapping[str, Budget]) -> It
             BudgetAlert(
                 budget=budget.name,
                 key=hold.key,
-                share=next(share for share in budget.alerts if share_amount(budget, share) == amount),
+                share=budget.alerts[budget.alert_amounts.index(amount)],
                 spent_usd=usd(spent),
                 limit_usd=budget.usd,
                 window=_named(budget, hold.start),

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.language_models import FakeListChatModel
-from llama_index.core.base.llms.types import ChatMessage
-from llama_index.core.llms import MockLLM
+from llama_index.core import MockEmbedding
 
 import langchain_portkey_router
 import llama_index_portkey
@@ -49,17 +48,13 @@ async def aask_langchain(limiter: Any) -> None:
 
 
 def ask_llama_index(limiter: Any) -> None:
-    """One call of a LlamaIndex LLM."""
-    llm = MockLLM()
-    llm.rate_limiter = limiter
-    llm.chat([ChatMessage("Hello")])
+    """One call of a LlamaIndex model."""
+    MockEmbedding(2, rate_limiter=limiter).get_text_embedding("Hello")
 
 
 async def aask_llama_index(limiter: Any) -> None:
-    """One call of a LlamaIndex LLM, in a loop."""
-    llm = MockLLM()
-    llm.rate_limiter = limiter
-    await llm.achat([ChatMessage("Hello")])
+    """One call of a LlamaIndex model, in a loop."""
+    await MockEmbedding(2, rate_limiter=limiter).aget_text_embedding("Hello")
 
 
 FRAMEWORKS = pytest.mark.parametrize(

@@ -53,14 +53,16 @@ local function window(c)
   return nil
 end
 
+-- Begins the window at `start`, unless it, or a later one, has begun; whether it did.
 local function roll(c, start)
-  if c.w and start <= c.w then return end
+  if c.w and start <= c.w then return false end
   if c.kind == 'sliding' and c.w and c.w + c.length == start then
     c.ps, c.ph = c.s, c.h
   else
     c.ps, c.ph = 0, 0
   end
   c.w, c.s, c.h, c.a = start, 0, 0, 0
+  return true
 end
 
 -- Adds to the window that began at `start`; whether that is the present one. Older ones are forgotten.
@@ -80,9 +82,10 @@ local function parse(lease)
   return tonumber(start), tonumber(amount), late, state
 end
 
--- Settles leases that have run out; forgets those that have been settled so for long.
+-- Settles leases that have run out; forgets those that have been settled so for long; whether there were any.
 local function sweep(c)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', c.due, '-inf', whole(now), 'LIMIT', 0, SWEPT)) do
+  local late = redis.call('ZRANGEBYSCORE', c.due, '-inf', whole(now), 'LIMIT', 0, SWEPT)
+  for _, id in ipairs(late) do
     local lease = redis.call('HGET', c.key, 'l:' .. id)
     if lease then
       local start, amount, late, state = parse(lease)
@@ -98,12 +101,12 @@ local function sweep(c)
       redis.call('ZREM', c.due, id)
     end
   end
+  return #late > 0
 end
 
 local function open(c)
-  roll(c, window(c) or now)
-  sweep(c)
-  save(c)
+  local rolled, swept = roll(c, window(c) or now), sweep(c)
+  if rolled or swept then save(c) end
 end
 
 -- The share of the window before that is still in reach.
