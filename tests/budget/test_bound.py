@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
     from portkey_router.bound import Bound
     from portkey_router.pricing.card import Card
 
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
 def card(price: Price | None = None) -> Card:
     """The card of a price; 1 and 10 dollars per million by default."""
-    found = PriceBook({"m": price or Price(1, 10)}, genai=False).card(model="m")
+    found = PriceBook({"m": price or Price(1, 10)}, genai=False).card(None, "m", NOW)
     assert found is not None
     return found
 
@@ -124,7 +126,7 @@ def test_an_image_costs_gpt_4o_mini_more() -> None:
     """Its tiles are many tokens each."""
     image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]}]
     book = PriceBook({"gpt-4o-mini": Price(1, 0)}, genai=False)
-    found = bound_of(Request(image, model="gpt-4o-mini"), book.card(model="gpt-4o-mini"))
+    found = bound_of(Request(image, model="gpt-4o-mini"), book.card(None, "gpt-4o-mini", NOW))
     assert found.most is not None
     assert found.most >= 48_169 * 1000
 
@@ -178,7 +180,7 @@ def test_a_request_fee_counts() -> None:
 def test_the_bound_of_a_real_table() -> None:
     """A model of the price table, by its name alone: a short question is bounded by a few cents."""
     request = Request(HELLO, model="gpt-4o", body={"max_tokens": 1000})
-    found = bound_of(request, PriceBook().card(model="gpt-4o"))
+    found = bound_of(request, PriceBook().card(None, "gpt-4o", NOW))
     assert found.most is not None
     assert 10_000_000 < found.most < 30_000_000
 
