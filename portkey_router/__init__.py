@@ -2,6 +2,7 @@
 
 from portkey_router._version import __version__
 from portkey_router.abilities import Abilities
+from portkey_router.admin import AdminClient, AsyncAdminClient
 from portkey_router.batches import EMBEDDING_LIMITS, BatchLimits
 from portkey_router.bootstrap import build_router
 from portkey_router.cache.cache import SemanticCache
@@ -18,6 +19,7 @@ from portkey_router.errors import (
     ConnectFailedError,
     ContentFilterError,
     ContextLengthError,
+    CreateUnconfirmedError,
     DeadlineExceededError,
     GuardrailError,
     InvalidRequestError,
@@ -94,9 +96,11 @@ __all__ = [
     "PROVIDERS",
     "RETRY_STATUS_CODES",
     "Abilities",
+    "AdminClient",
     "AdminError",
     "AdmissionError",
     "AllTargetsFailedError",
+    "AsyncAdminClient",
     "AsyncCompletionStream",
     "Attempt",
     "AttemptFinished",
@@ -122,6 +126,7 @@ __all__ = [
     "ContextLengthError",
     "Cost",
     "CostAware",
+    "CreateUnconfirmedError",
     "DeadlineExceededError",
     "Deadlines",
     "Embeddings",

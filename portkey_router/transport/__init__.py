@@ -288,7 +288,7 @@ class HttpStream:
             if rest := self._salvage():
                 return rest
             self.abort()
-            failure, cause = _failures().broken(error, self._call.url), _failures().cause(error)
+            failure, cause = _failures().broken(error, self._call), _failures().cause(error)
         except BaseException:
             self.abort()
             raise
