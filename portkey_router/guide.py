@@ -16,8 +16,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
 from portkey_router.admin.provider_list import strategy_over
 from portkey_router.bootstrap import build_router
 from portkey_router.errors import ConfigurationError, MissingCredentialError, NotEnabledError, PortkeyError
@@ -27,6 +25,8 @@ from portkey_router.targets import Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pydantic import SecretStr
 
     from portkey_router.messages import Completion
     from portkey_router.router import PortkeyRouter
@@ -154,7 +154,7 @@ class RedisClient:
         self._portkey = PortkeyClient(self._api_key, strategy=chosen, **self._options)
 
 
-def _targets(fallbacks: Sequence[Mapping[str, Any]]) -> tuple[Target, ...]:
+def _targets(fallbacks: Sequence[Any]) -> tuple[Target, ...]:
     known = {"provider", "model", "api_key", "virtual_key", "weight"}
     for number, entry in enumerate(fallbacks):
         if not isinstance(entry, Mapping) or not entry.get("model") or set(entry) - known:

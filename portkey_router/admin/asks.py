@@ -43,8 +43,8 @@ R = TypeVar("R", bound=Record)
 Operation = Generator[Any, Any, T]
 
 PAGE = 100
-# A listing that changed while it was read is read again; one that never rests is given up after this often.
-PASSES = 3
+# How often a listing is read at most; one that never rests is given up then.
+PASSES = 4
 LEAST_CREDIT = {"cost": 1, "tokens": 100}
 
 
@@ -125,23 +125,19 @@ def listing(
 ) -> Operation[None]:
     """Find every object of a listing, each once, page by page.
 
-    Pages shift when objects are made or deleted while they are read. What comes twice is passed over; where the total
-    changed, or something came twice, the listing is read again for what slipped between two pages.
+    Pages shift when objects are made or deleted while they are read, and one may slip between two of them. So a listing
+    of more than one page is read again, until that finds nothing new.
     """
     seen: set[Any] = set()
     for _ in range(PASSES):
-        number, expected, moved = 0, None, False
-        here: set[Any] = set()
+        before, here, number = len(seen), set[Any](), 0
         while True:
             paging = {"current_page": number, "page_size": PAGE} if paged else {}
             items, total = _items((yield Ask("GET", route, {**(query or {}), **paging})), within)
-            moved |= expected is not None and total != expected
-            expected = total
             known = len(here)
             for item in items:
                 record = _read(kind, read(item))
                 name = key(record)
-                moved |= name in here
                 here.add(name)
                 if name not in seen:
                     seen.add(name)
@@ -149,7 +145,7 @@ def listing(
             number += 1
             if len(here) == known or (len(items) < PAGE if total is None else len(here) >= total) or not paged:
                 break
-        if not moved:
+        if number == 1 or len(seen) == before:
             return
 
 

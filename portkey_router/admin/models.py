@@ -59,6 +59,14 @@ def _as_tuple(value: Any) -> Any:
     return () if value is None else (value,) if isinstance(value, dict | BaseModel) else value
 
 
+def _as_count(value: Any) -> int | None:
+    """A count as the API writes it, at times as text; None where there is none."""
+    try:
+        return None if value is None else int(Decimal(str(value)))
+    except (ArithmeticError, ValueError):
+        return None
+
+
 class UsageLimits(Record):
     """A budget: `credit_limit` in US dollars (`type="cost"`) or tokens (`type="tokens"`).
 
@@ -266,9 +274,12 @@ class Entity(Record):
 
 
 class GraphPoint(Record):
-    """What was measured in the span of time that begins at `timestamp`; which fields there are depends on the graph."""
+    """What was measured in the span of time that begins at `timestamp`; which fields there are depends on the graph.
 
-    timestamp: datetime
+    Some graphs are not over time (errors by status, feedback by score or model): there `timestamp` is None.
+    """
+
+    timestamp: datetime | None = None
 
 
 class CostPoint(GraphPoint):
@@ -289,7 +300,7 @@ class Group(Record):
     """The requests of one user, model or metadata value (`name`); `cost` in US dollars where the API tells it."""
 
     name: str
-    requests: int | None = None
+    requests: Annotated[int | None, BeforeValidator(_as_count)] = None
     cost: Decimal | None = None
 
 

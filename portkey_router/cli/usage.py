@@ -92,7 +92,7 @@ def _moment(moment: datetime | None) -> datetime | None:
 
 def _by_day(client: AdminClient, query: dict[str, Any]) -> list[dict[str, Any]]:
     found: dict[str, _Day] = defaultdict(_Day)
-    counts: dict[datetime, Decimal] = {}
+    counts: dict[datetime | None, Decimal] = {}
     for point in client.analytics.graph("requests", **query).points:
         counts[point.timestamp] = _number(point, "total")
         found[_day(point.timestamp)].requests += counts[point.timestamp]
@@ -109,8 +109,8 @@ def _by_day(client: AdminClient, query: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _day(moment: datetime) -> str:
-    return moment.astimezone(UTC).date().isoformat()
+def _day(moment: datetime | None) -> str:
+    return "?" if moment is None else moment.astimezone(UTC).date().isoformat()
 
 
 def _number(point: Any, name: str) -> Decimal:

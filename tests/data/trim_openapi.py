@@ -2,13 +2,15 @@
 
     python tests/data/trim_openapi.py path/to/openapi.yaml
 
-writes `portkey-admin-openapi.yaml` beside this file. What is kept is kept as it is, with two exceptions: paths get the
-`/v1` that is part of the API's base URL (Prism serves them without it), and a value named twice in an `enum` is named
-once (Prism would not validate such a body at all).
+writes `portkey-admin-openapi.yaml` beside this file. What is kept is kept as it is, but for what Prism could not work
+with: paths get the `/v1` that is part of the API's base URL; a value named twice in an `enum` is named once (a body
+with it would not be validated at all); `configurations`, one of several kinds that overlap, is any of them (no body
+would be valid); an example that is not what its own schema says is left out (each reply with it would be refused).
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ KEPT = (
     "/providers",
     "/virtual-keys",
 )
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 SHOWN_ONLY = frozenset({"x-code-samples", "x-codeSamples", "x-mint", "description"})
 OUT = Path(__file__).parent / "portkey-admin-openapi.yaml"
 
@@ -59,7 +62,9 @@ def main(source: Path) -> None:
             place[name] = _plain(whole["components"][section][name])
             pending += _references(place[name])
     text = yaml.dump(cut, Dumper=Dumper, sort_keys=False, width=120, allow_unicode=True)
-    OUT.write_text(f"# Cut from Portkey's OpenAPI description (MIT) by trim_openapi.py; see README.md.\n{text}", "utf-8")
+    OUT.write_text(
+        f"# Cut from Portkey's OpenAPI description (MIT) by trim_openapi.py; see README.md.\n{text}", "utf-8"
+    )
 
 
 def _plain(node: Any, parent: str = "") -> Any:
@@ -67,7 +72,13 @@ def _plain(node: Any, parent: str = "") -> Any:
     if isinstance(node, dict):
         named = parent == "properties"  # there, `description` is a field's name
         kept = {key: _plain(value, key) for key, value in node.items() if named or key not in SHOWN_ONLY}
-        return {**kept, "enum": list(dict.fromkeys(node["enum"]))} if isinstance(node.get("enum"), list) else kept
+        if isinstance(node.get("enum"), list):
+            kept["enum"] = list(dict.fromkeys(node["enum"]))
+        if parent == "configurations" and "oneOf" in kept:
+            kept["anyOf"] = kept.pop("oneOf")
+        if str(node.get("format")).lower() == "uuid" and not UUID.fullmatch(str(node.get("example", ""))):
+            kept.pop("example", None)
+        return kept
     return [_plain(part) for part in node] if isinstance(node, list) else node
 
 
