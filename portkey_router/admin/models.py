@@ -46,7 +46,7 @@ class Record(BaseModel):
     """One object of the admin API."""
 
     # `hide_input_in_errors`: a reply that does not fit may hold a key.
-    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True, protected_namespaces=(), defer_build=True)
 
     def __repr_args__(self) -> Any:
         for name, value in super().__repr_args__():

@@ -8,13 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from portkey_router import sandbox
 from portkey_router.bootstrap import build_router
 from portkey_router.cli.options import Json  # noqa: TC001  (typer reads annotations)
 from portkey_router.cli.output import note, progress, show, show_rows
 from portkey_router.errors import ConnectFailedError
 from portkey_router.health import Health
-from portkey_router.sandbox.gateway import answers, install_gateway
 from portkey_router.targets import Fallback, Target
 
 __all__ = ["register"]
@@ -37,6 +35,9 @@ def gateway(
     as_json: Json = False,
 ) -> None:
     """Run the open-source Portkey gateway on this machine, until Ctrl-C. The first time it is installed, from npm."""
+    from portkey_router import sandbox  # noqa: PLC0415  (its server costs every other command 0.3 s)
+    from portkey_router.sandbox.gateway import answers, install_gateway  # noqa: PLC0415  (as above)
+
     home = install_gateway(announce=note)
     if install:
         show({"home": str(home)}, f"The gateway is in {home}.", as_json=as_json)
@@ -52,23 +53,25 @@ def gateway(
 
 
 QUESTION = "What does a gateway do when its first provider is down?"
-CASES: tuple[tuple[str, sandbox.Fault | None], ...] = (
-    ("both healthy", None),
-    ("the first is down", sandbox.Fault.status(503)),
-    ("the first's key is refused", sandbox.Fault.status(401)),
-    ("the first limits the rate", sandbox.Fault.status(429, retry_after=60)),
-    ("the first's stream is cut short", sandbox.Fault.cut(after=1)),
-)
 
 
 def demo(*, as_json: Json = False) -> None:
     """Show fallbacks at work, on this machine and without keys: who answered, and after what."""
+    from portkey_router import sandbox  # noqa: PLC0415  (its server costs every other command 0.3 s)
+
+    cases: dict[str, sandbox.Fault | None] = {
+        "both healthy": None,
+        "the first is down": sandbox.Fault.status(503),
+        "the first's key is refused": sandbox.Fault.status(401),
+        "the first limits the rate": sandbox.Fault.status(429, retry_after=60),
+        "the first's stream is cut short": sandbox.Fault.cut(after=1),
+    }
     found: list[dict[str, Any]] = []
     with progress("Breaking providers"), sandbox.portkey() as server:
         for name in ("first", "second"):
             server.add_virtual_key(name, provider="openai")
         strategy = Fallback(Target("gpt-4o", virtual_key="first"), Target("gpt-4o-mini", virtual_key="second"))
-        for case, fault in CASES:
+        for case, fault in cases.items():
             if fault is not None:
                 server.always("first", fault)
             # A router of its own for each: what one learns of the first's health would keep the next from asking it.

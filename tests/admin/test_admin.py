@@ -233,7 +233,7 @@ PRICES = PriceBook({"gpt-4o": Price(5, 15), "gpt-4o-mini": Price(1, 2), "m": Pri
 
 
 def test_a_list_of_providers_becomes_a_strategy() -> None:
-    """fallback takes every model in order, loadbalance draws a provider, cost_aware begins with the cheapest."""
+    """Fallback takes every model in order, loadbalance draws a provider, cost_aware begins with the cheapest."""
     providers = providers_from_json(LISTED)
     fallback = strategy_of("fallback", providers, prices=PRICES)
     assert [target.label for target in fallback.targets] == ["gpt-4o", "gpt-4o-mini", "m"]
