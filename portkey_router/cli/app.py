@@ -48,6 +48,7 @@ app = typer.Typer(
     epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
 )
 for module in (keys, configs, calls, status, usage, local):
     module.register(app)
