@@ -5,7 +5,7 @@ Only the import path differs: `from portkey_router.guide import PortkeyClient, R
 | here | in the core |
 |---|---|
 | `PortkeyClient.generate_response` | `PortkeyRouter.acomplete` |
-| `RedisClient.setup_portkey_config` | `PortkeyRouter(strategy=Fallback(...))` |
+| `RedisClient.setup_portkey_config` | `PortkeyRouter.from_env(strategy=Fallback(...))` |
 | `RedisClient.is_portkey_enabled` | `Settings.enabled` |
 | `RedisClient.portkey` | `PortkeyRouter` |
 """
@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 from portkey_router.admin.provider_list import strategy_over
 from portkey_router.bootstrap import build_router
 from portkey_router.errors import ConfigurationError, MissingCredentialError, NotEnabledError, PortkeyError
-from portkey_router.pricing import PriceBook
 from portkey_router.settings import load_settings
-from portkey_router.targets import Target
+from portkey_router.targets import CostAware, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +133,7 @@ class RedisClient:
         fallbacks: Sequence[Mapping[str, Any]] | None = None,
         cache_enabled: bool = False,  # noqa: FBT001, FBT002  (the guide's signature)
     ) -> None:
-        """Route the calls of `portkey` by this strategy from now on. In the core: `Fallback`, `LoadBalance`.
+        """Route the calls of `portkey` by this strategy from now on. In the core: `PortkeyRouter.from_env(strategy=...)`.
 
         `fallbacks` are models with a `provider` and its `api_key`, or a `virtual_key`, by default `PORTKEY_FALLBACKS`:
         `[{"provider": "openai", "model": "gpt-4o", "api_key": "..."}]`. `strategy`: `single`, `fallback`,
@@ -150,7 +149,7 @@ class RedisClient:
         if cache_enabled:
             cache = {"mode": "simple", "max_age": self.portkey_cache_ttl}
             targets = tuple(replace(target, cache=cache) for target in targets)
-        chosen = strategy_over(strategy, targets, prices=PriceBook())
+        chosen = CostAware(*targets) if strategy == "cost_aware" else strategy_over(strategy, targets)
         self._portkey = PortkeyClient(self._api_key, strategy=chosen, **self._options)
 
 

@@ -13,7 +13,6 @@ from urllib.parse import quote
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from portkey_router.admin.models import RateLimits, Record, UsageLimits
-from portkey_router.admin.replies import UNREADABLE
 from portkey_router.errors import (
     AdminError,
     ConfigurationError,
@@ -25,6 +24,7 @@ from portkey_router.errors import (
 )
 
 __all__ = [
+    "UNREADABLE",
     "Ask",
     "Found",
     "Operation",
@@ -42,6 +42,8 @@ T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 Operation = Generator[Any, Any, T]
 
+# The code of an error that is ours: the reply was a success, as far as its status goes, and cannot be read.
+UNREADABLE = "unreadable"
 PAGE = 100
 # How often a listing is read at most; one that never rests is given up then.
 PASSES = 4

@@ -46,7 +46,10 @@ class Record(BaseModel):
     """One object of the admin API."""
 
     # `hide_input_in_errors`: a reply that does not fit may hold a key.
-    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True, protected_namespaces=(), defer_build=True)
+    # `defer_build`: most programs never use most of these records.
+    model_config = ConfigDict(
+        frozen=True, extra="allow", hide_input_in_errors=True, protected_namespaces=(), defer_build=True
+    )
 
     def __repr_args__(self) -> Any:
         for name, value in super().__repr_args__():
@@ -74,9 +77,9 @@ class UsageLimits(Record):
     or every `periodic_reset_days` days; without either, never.
     """
 
-    credit_limit: Decimal | None = None
+    credit_limit: int | Decimal | None = None
     type: Literal["cost", "tokens"] | None = None
-    alert_threshold: Decimal | None = None
+    alert_threshold: int | Decimal | None = None
     periodic_reset: Literal["monthly", "weekly"] | None = None
     periodic_reset_days: int | None = None
     next_usage_reset_at: datetime | None = None

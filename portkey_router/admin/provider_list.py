@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, Valid
 
 from portkey_router.errors import ConfigurationError
 from portkey_router.messages import Usage
-from portkey_router.targets import Conditional, Fallback, LoadBalance, Single, Target, When, leaves
+from portkey_router.targets import Conditional, Fallback, LoadBalance, Single, Target, When
 
 if TYPE_CHECKING:
     from portkey_router.pricing import PriceBook
@@ -102,21 +102,21 @@ def strategy_of(name: str, providers: Sequence[Entry], *, prices: PriceBook) -> 
     if name == "conditional":
         return _conditional(providers)
     if name == "loadbalance":
-        return strategy_over(name, [entry.branch for entry in providers], prices=prices)
-    return strategy_over(name, [target for entry in providers for target in entry.targets], prices=prices)
+        return strategy_over(name, [entry.branch for entry in providers])
+    targets = [target for entry in providers for target in entry.targets]
+    if name == "cost_aware":
+        return Fallback(*sorted(targets, key=lambda target: _price(target, prices)))
+    return strategy_over(name, targets)
 
 
-def strategy_over(name: str, targets: Sequence[Target | Fallback], *, prices: PriceBook) -> Strategy:
-    """`single`, `fallback`, `loadbalance` or `cost_aware` over targets. Raises `ConfigurationError` for another."""
+def strategy_over(name: str, targets: Sequence[Target | Fallback]) -> Strategy:
+    """`single`, `fallback` or `loadbalance` over targets. Raises `ConfigurationError` for another."""
     if name == "single":
         return Single(targets[0]) if isinstance(targets[0], Target) else targets[0]
     if name == "fallback":
         return Fallback(*targets)
     if name == "loadbalance":
         return LoadBalance(*targets)
-    if name == "cost_aware":
-        plain = [leaf for target in targets for leaf in leaves(target)]
-        return Fallback(*sorted(plain, key=lambda target: _price(target, prices)))
     raise ConfigurationError(f"{name!r} is no strategy: expected one of {', '.join(STRATEGIES)}.")
 
 

@@ -6,6 +6,7 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from portkey_router.admin.asks import UNREADABLE
 from portkey_router.errors import AdminError
 from portkey_router.secrets import is_secret_name, redact, redact_json
 from portkey_router.wire.failures import read_error, retry_after
@@ -16,10 +17,8 @@ if TYPE_CHECKING:
     from portkey_router.admin.asks import Ask
     from portkey_router.wire.http import HttpReply
 
-__all__ = ["UNREADABLE", "read", "secrets_of"]
+__all__ = ["read", "secrets_of"]
 
-# The code of an error that is ours: the reply was a success, as far as its status goes, and cannot be read.
-UNREADABLE = "unreadable"
 _LONGEST_TEXT = 500
 _KEYS = "MASTER_PORTKEY_ADMIN_KEY (or PORTKEY_API_KEY)"
 # Portkey's own codes say more than the status that comes with them.

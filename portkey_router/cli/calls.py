@@ -12,7 +12,7 @@ from portkey_router.bootstrap import build_router
 from portkey_router.cli.options import Json  # noqa: TC001  (typer reads annotations)
 from portkey_router.cli.output import note, progress, show, show_rows
 from portkey_router.errors import ConfigurationError
-from portkey_router.targets import Fallback, LoadBalance, Single, Target
+from portkey_router.targets import CostAware, Fallback, LoadBalance, Single, Target
 
 if TYPE_CHECKING:
     from portkey_router.messages import Completion
@@ -26,7 +26,7 @@ Models = Annotated[
     typer.Option("--model", "-m", metavar="MODEL[=WEIGHT]", help="The model; given again, the next of the strategy."),
 ]
 StrategyName = Annotated[
-    str, typer.Option("--strategy", metavar="fallback|loadbalance", help="What several models are for.")
+    str, typer.Option("--strategy", metavar="fallback|loadbalance|cost_aware", help="What several models are for.")
 ]
 SavedConfig = Annotated[str | None, typer.Option("--config", metavar="pc-...", help="A saved config in their place.")]
 RunOn = Annotated[str, typer.Option("--run-on", metavar="client|gateway", help="Who runs the strategy.")]
@@ -74,7 +74,9 @@ def _strategy(name: str, models: list[str]) -> Strategy:
         return Fallback(*targets) if len(targets) > 1 else Single(targets[0])
     if name == "loadbalance":
         return LoadBalance(*targets)
-    raise typer.BadParameter(f"--strategy is fallback or loadbalance, not {name!r}")
+    if name == "cost_aware":
+        return CostAware(*targets)
+    raise typer.BadParameter(f"--strategy is fallback, loadbalance or cost_aware, not {name!r}")
 
 
 def plan(

@@ -123,7 +123,7 @@ class _Pool:
             connector=_connector_class()(limit=0, keepalive_timeout=KEEPALIVE, resolver=_resolver_class()()),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        # aiohttp would send a GET, PUT or DELETE again by itself where a reused connection breaks (`KEEPALIVE` says more).
+        # aiohttp would send a GET, PUT or DELETE again by itself where a reused connection breaks (see `KEEPALIVE`).
         self.session._retry_connection = False  # noqa: SLF001  (no public way)
         self._keeper = self._keep()
         # Past that point the loop would only warn of a generator it will not close: the sweep does.

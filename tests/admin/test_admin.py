@@ -14,6 +14,7 @@ from portkey_router.admin import AdminClient, RateLimits, UsageLimits, models
 from portkey_router.admin.provider_list import providers_from_json, strategy_of
 from portkey_router.errors import AdminError, ConfigurationError
 from portkey_router.pricing import Price, PriceBook
+from portkey_router.targets import leaves
 from portkey_router.wire.http import HttpReply
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from portkey_router.wire.http import HttpCall
 
 PLANTED = "sk-planted-0123456789"
+MONDAY, TUESDAY = datetime(2026, 11, 2, tzinfo=UTC), datetime(2026, 11, 3, tzinfo=UTC)
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -77,7 +79,8 @@ def test_a_key_is_made_as_whatever_the_workspace_has(
     assert put.body == {"key": "sk-the-next-one"}
     assert put.path.endswith(f"/{rotated.integration or made.slug}")
     admin.keys.delete(f"@{made.slug}", with_integration=True)
-    assert list(admin.keys.list()) == list(admin.integrations.list() if catalog else []) == []
+    assert list(admin.keys.list()) == []
+    assert not catalog or list(admin.integrations.list()) == []
 
 
 def test_the_kind_can_be_chosen(server: PortkeyDouble, admin: AdminClient) -> None:
@@ -97,7 +100,7 @@ def test_half_a_pair_is_said(server: PortkeyDouble, admin: AdminClient) -> None:
 
 
 def test_limits_reach_what_has_them(server: PortkeyDouble, admin: AdminClient) -> None:
-    """A budget and a rate limit, on a provider and on a virtual key; an integration has none, a reset only a provider."""
+    """A budget and a rate limit, on a provider and on a virtual key; an integration has none, resets are providers'."""
     budget = UsageLimits(credit_limit=25, type="cost", alert_threshold=20, periodic_reset="monthly")
     provider = admin.keys.create(name="P", provider="openai", key=PLANTED, usage_limits=budget)
     virtual = admin.keys.create(name="V", provider="openai", key=PLANTED, kind="virtual-key")
@@ -134,7 +137,8 @@ def test_a_budget_that_portkey_refuses_is_refused_here(
 def test_one_rate_limit_is_an_object_and_several_are_a_list(server: PortkeyDouble, admin: AdminClient) -> None:
     """Portkey's description says object, its guides send lists: each as it is handed in; both are read."""
     rate = RateLimits(type="requests", unit="rpm", value=1)
-    for given, body in [(rate, rate.model_dump()), ([rate, rate], [rate.model_dump()] * 2)]:
+    pairs: list[tuple[RateLimits | list[RateLimits], Any]] = [(rate, rate.model_dump())]
+    for given, body in [*pairs, ([rate, rate], [rate.model_dump()] * 2)]:
         made = admin.virtual_keys.create(name="A", provider="openai", key=PLANTED, rate_limits=given)
         assert server.admin_requests[-1].body["rate_limits"] == body
         assert admin.virtual_keys.get(made.slug).rate_limits[0] == rate
@@ -191,9 +195,9 @@ def test_cents_become_dollars_exactly() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda c: c.analytics.cost(since=datetime(2026, 1, 1), until=datetime(2026, 1, 2, tzinfo=UTC), workspace="w"),  # noqa: DTZ001
-        lambda c: c.analytics.graph("cost", since=datetime(2026, 1, 2, tzinfo=UTC), until=datetime(2026, 1, 1, tzinfo=UTC), workspace="w"),
-        lambda c: list(c.analytics.by_user(since=datetime(2026, 1, 1, tzinfo=UTC), until=datetime(2026, 1, 2, tzinfo=UTC), workspace="")),
+        lambda c: c.analytics.cost(since=MONDAY.replace(tzinfo=None), until=TUESDAY, workspace="w"),
+        lambda c: c.analytics.graph("cost", since=TUESDAY, until=MONDAY, workspace="w"),
+        lambda c: list(c.analytics.by_user(since=MONDAY, until=TUESDAY, workspace="")),
         lambda c: c.feedback.create(trace_id="t", value=11),
         lambda c: c.feedback.create(trace_id="t", value=1, weight=2),
         lambda c: c.api_keys.rotate("a", transition=60),
@@ -236,23 +240,24 @@ def test_a_list_of_providers_becomes_a_strategy() -> None:
     """Fallback takes every model in order, loadbalance draws a provider, cost_aware begins with the cheapest."""
     providers = providers_from_json(LISTED)
     fallback = strategy_of("fallback", providers, prices=PRICES)
-    assert [target.label for target in fallback.targets] == ["gpt-4o", "gpt-4o-mini", "m"]
+    assert [target.label for target in leaves(fallback)] == ["gpt-4o", "gpt-4o-mini", "m"]
     balanced = strategy_of("loadbalance", providers, prices=PRICES)
     assert isinstance(balanced, LoadBalance)
     first, second = balanced.targets
     assert isinstance(first, Fallback)
     assert (first.weight, second.weight) == (2, 1)  # type: ignore[union-attr]  # neither is a Single
     cheapest = strategy_of("cost_aware", providers, prices=PRICES)
-    assert [target.label for target in cheapest.targets] == ["gpt-4o-mini", "m", "gpt-4o"]
+    assert [target.label for target in leaves(cheapest)] == ["gpt-4o-mini", "m", "gpt-4o"]
     with pytest.raises(ConfigurationError, match="no price of 'm'"):
         strategy_of("cost_aware", providers, prices=PriceBook({"gpt-4o": Price(5, 15)}, genai=True))
 
 
 def test_a_condition_stands_with_its_provider() -> None:
     """conditional: the provider without a condition is the default; exactly one has none."""
-    text = '[{"provider": "@a", "models": ["m"], "when": {"metadata.plan": {"$eq": "paid"}}}, {"provider": "@b", "models": ["n"]}]'
+    first = '{"provider": "@a", "models": ["m"], "when": {"metadata.plan": {"$eq": "paid"}}}'
+    text = f'[{first}, {{"provider": "@b", "models": ["n"]}}]'
     strategy = strategy_of("conditional", providers_from_json(text), prices=PRICES)
-    assert [target.label for target in strategy.targets] == ["m", "n"]
+    assert [target.label for target in leaves(strategy)] == ["m", "n"]
     with pytest.raises(ConfigurationError, match="the one without is the default"):
         strategy_of("conditional", providers_from_json(LISTED), prices=PRICES)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -201,10 +202,13 @@ GRAPHS = (
     "errors/status-codes", "requests/rescued", "cache/hit-rate", "cache/latency", "feedbacks", "feedbacks/scores",
     "feedbacks/weighted", "feedbacks/ai-models",
 )  # fmt: skip
-VERBS += [
-    (GET, f"/analytics/graphs/{name}", lambda c, name=name: c.analytics.graph(name, **SPAN), models.Graph)
-    for name in GRAPHS
-]
+
+
+def _graph(client: Any, *, name: str) -> Any:
+    return client.analytics.graph(name, **SPAN)
+
+
+VERBS += [(GET, f"/analytics/graphs/{name}", functools.partial(_graph, name=name), models.Graph) for name in GRAPHS]
 LISTINGS: list[tuple[str, Callable[[Any], Any], type]] = [
     ("/virtual-keys", lambda c: c.virtual_keys.list(), models.VirtualKey),
     ("/providers", lambda c: c.providers.list(workspace_id=ID), models.Provider),

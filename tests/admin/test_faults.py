@@ -198,7 +198,7 @@ def test_a_slug_names_nothing_but_itself(server: PortkeyDouble, admin: AdminClie
 
 def test_the_key_is_the_admins_then_the_apis(monkeypatch: pytest.MonkeyPatch, server: PortkeyDouble) -> None:
     """MASTER_PORTKEY_ADMIN_KEY wins over PORTKEY_API_KEY; without either, the error names both."""
-    with pytest.raises(MissingCredentialError, match="MASTER_PORTKEY_ADMIN_KEY.*PORTKEY_API_KEY"):
+    with pytest.raises(MissingCredentialError, match=r"MASTER_PORTKEY_ADMIN_KEY.*PORTKEY_API_KEY"):
         AdminClient()
     monkeypatch.setenv("PORTKEY_ADMIN_URL", server.url)
     monkeypatch.setenv("PORTKEY_API_KEY", "pk-of-the-workspace")
@@ -270,16 +270,17 @@ def test_a_server_that_gives_smaller_pages_is_read_to_its_end() -> None:
 def test_a_server_that_ignores_paging_does_not_hold_us_for_ever() -> None:
     """The same page again and again ends the listing."""
     operation = listing(VirtualKey, "/virtual-keys", key=lambda key: key.slug)
-    found, reply, requests = [], None, 0
-    with pytest.raises(StopIteration):
-        while requests < 50:
+    found: list[str] = []
+    reply: Any = None
+    for _ in range(50):
+        try:
             wanted = operation.send(reply)
-            reply = None
-            if isinstance(wanted, Found):
-                found.append(wanted.item.slug)
-            else:
-                requests += 1
-                reply = {"data": [{"slug": "a"}, {"slug": "b"}], "total": 1000}
+        except StopIteration:
+            break
+        reply = None if isinstance(wanted, Found) else {"data": [{"slug": "a"}, {"slug": "b"}], "total": 1000}
+        found += [wanted.item.slug] if isinstance(wanted, Found) else []
+    else:
+        pytest.fail("the listing never ends")
     assert found == ["a", "b"]
 
 

@@ -43,9 +43,7 @@ class Shell:
     folder: Path
     environment: dict[str, str]
 
-    def run(
-        self, *arguments: str, stdin: str = "", program: tuple[str, ...] = ("-m", "portkey_router"), **more: str
-    ) -> Ended:
+    def run(self, *arguments: str, stdin: str = "", program: Any = ("-m", "portkey_router"), **more: str) -> Ended:
         """Run it to its end. No command line error is a traceback, whatever the test is about."""
         kept = {
             name: value for name, value in os.environ.items() if not name.upper().startswith(("PORTKEY_", "MASTER_"))

@@ -49,6 +49,8 @@ def test_plan_shows_what_would_happen_and_sends_nothing(server: PortkeyDouble, s
     told = shell.run("plan", "-m", "gpt-4o=3", "-m", "claude-sonnet-4-5", "--strategy", "loadbalance", "--json", **at)
     assert {attempt["target"] for attempt in told.json["attempts"]} == {"gpt-4o", "claude-sonnet-4-5"}
     assert "of 4" in told.out
+    cheapest = shell.run("plan", "-m", "gpt-4o", "-m", "gpt-4o-mini", "--strategy", "cost_aware", "--json").json
+    assert [attempt["target"] for attempt in cheapest["attempts"]] == ["gpt-4o-mini", "gpt-4o"]
     assert "planted" not in ended.out + told.out
     assert server.requests == ()
 
@@ -58,7 +60,7 @@ def test_calls_that_cannot_be_made_are_one_line(server: PortkeyDouble, shell: Sh
     assert "set PORTKEY_API_KEY" in bare.fails("chat", "Hi", "-m", "gpt-4o", code=3)
     assert "set PORTKEY_VIRTUAL_KEY_ANTHROPIC" in shell.fails("plan", "-m", "claude-sonnet-4-5", code=3)
     assert "a weight is a number" in shell.fails("plan", "-m", "gpt-4o=heavy", "-m", "gpt-4o-mini", code=2)
-    assert "--strategy is fallback or loadbalance" in shell.fails(
+    assert "--strategy is fallback, loadbalance or cost_aware" in shell.fails(
         "plan", "-m", "a", "-m", "b", "--strategy", "x", code=2
     )
     assert "the question is empty" in shell.fails("chat", "-", "-m", "gpt-4o", code=2)

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Shell
 
 PLANTED = "sk-planted-0123456789"
-PROVIDERS = '[{"virtual_key": "vk-openai", "models": ["gpt-4", "gpt-3.5-turbo"], "weight": 2}, {"virtual_key": "vk-b", "models": ["claude-3-opus"], "weight": 1}]'
+PROVIDERS = """[
+  {"virtual_key": "vk-openai", "models": ["gpt-4", "gpt-3.5-turbo"], "weight": 2},
+  {"virtual_key": "vk-b", "models": ["claude-3-opus"], "weight": 1}
+]"""
 
 
 def test_a_config_is_created_shown_changed_and_used(shell: Shell) -> None:
