@@ -2,6 +2,7 @@
 
 from portkey_router._version import __version__
 from portkey_router.abilities import Abilities
+from portkey_router.admin import AdminClient, AsyncAdminClient
 from portkey_router.batches import EMBEDDING_LIMITS, BatchLimits
 from portkey_router.bootstrap import build_ledger, build_router
 from portkey_router.bound import Bound, PartBounds, bound_of
@@ -20,6 +21,7 @@ from portkey_router.errors import (
     ConnectFailedError,
     ContentFilterError,
     ContextLengthError,
+    CreateUnconfirmedError,
     DeadlineExceededError,
     GuardrailError,
     InvalidRequestError,
@@ -97,9 +99,11 @@ __all__ = [
     "PROVIDERS",
     "RETRY_STATUS_CODES",
     "Abilities",
+    "AdminClient",
     "AdminError",
     "AdmissionError",
     "AllTargetsFailedError",
+    "AsyncAdminClient",
     "AsyncCompletionStream",
     "Attempt",
     "AttemptFinished",
@@ -129,6 +133,7 @@ __all__ = [
     "ContextLengthError",
     "Cost",
     "CostAware",
+    "CreateUnconfirmedError",
     "DeadlineExceededError",
     "Deadlines",
     "Embeddings",

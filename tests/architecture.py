@@ -74,6 +74,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("portkey_router",),
     ("portkey_router.guide", "portkey_router.sandbox"),
     ("langchain_portkey_router", "llama_index_portkey", "portkey_router.cli"),
+    ("portkey_router.__main__",),
 )
 
 # Exceptions annotate with what travels, and what travels names the exceptions: types only, never at run time.

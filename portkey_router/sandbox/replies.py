@@ -12,11 +12,11 @@ from portkey_router.sandbox.faults import Fault, error_body
 from portkey_router.sandbox.streaming import DONE, events, frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from portkey_router.sandbox.engine import Moment
 
-__all__ = ["JSON", "SSE", "Ending", "Reply", "answer", "json_reply"]
+__all__ = ["JSON", "SSE", "Ending", "Reply", "answer", "faulty", "json_reply"]
 
 Ending = Literal["whole", "reset", "broken", "never", "silent", "pings"]
 JSON: Mapping[str, str] = {"content-type": "application/json"}
@@ -67,6 +67,18 @@ def answer(path: str, body: Any, fault: Fault, moment: Moment) -> Reply:
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
         return _streamed(events(completion, include_usage=usage), fault)
     return _unstreamed(json_reply(completion), fault)
+
+
+def faulty(fault: Fault, ordinary: Callable[[], Reply]) -> Reply:
+    """An unstreamed answer with that fault; `ordinary` makes it, and is not called where the fault leaves no answer.
+
+    A connection that is reset, cut or never answered is lost after the answer was made.
+    """
+    refusal = _refusal(fault)
+    if refusal is not None and refusal.ending == "whole":
+        return refusal
+    made = ordinary()
+    return refusal or _unstreamed(made, fault)
 
 
 def _refusal(fault: Fault) -> Reply | None:
