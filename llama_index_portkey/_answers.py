@@ -23,11 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["blocks_of"]
 
+# What a message of text alone has.
+_PLAIN = frozenset({"content", "refusal", "role"})
+
 
 def blocks_of(message: Mapping[str, Any]) -> list[ContentBlock]:
     """Thoughts, text, sources, tool calls, and images and audio that the model made; never empty."""
-    blocks: list[ContentBlock] = list(_thinking(message))
     content = message.get("content")
+    if isinstance(content, str) and not any(value for name, value in message.items() if name not in _PLAIN):
+        return [TextBlock.model_construct(text=content)]
+    blocks: list[ContentBlock] = list(_thinking(message))
     text = text_of(content)
     if text:
         blocks.append(TextBlock(text=text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler, NullEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.instrumentation.span import active_span_id
 from llama_index_instrumentation import get_dispatcher
@@ -17,6 +17,8 @@ from portkey_router.report import Reporting, UsageReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from llama_index_instrumentation.dispatcher import Dispatcher
 
     from portkey_router.events import Event
 
@@ -132,6 +134,16 @@ def instrument_tags_here() -> dict[str, Any]:
     return plain_tags(active_instrument_tags.get())
 
 
+def _is_heard() -> bool:
+    """Whether anybody listens: an event that nobody would hear is not made."""
+    dispatcher: Dispatcher | None = _dispatcher
+    while dispatcher is not None:
+        if any(not isinstance(handler, NullEventHandler) for handler in dispatcher.event_handlers):
+            return True
+        dispatcher = dispatcher.parent if dispatcher.propagate else None
+    return False
+
+
 def call_here(others: Sequence[Callable[[Event], object]] = ()) -> Callable[[Event], None]:
     """For a call that begins here: takes its events, and dispatches a `PortkeyUsageEvent` in the span open here.
 
@@ -141,7 +153,7 @@ def call_here(others: Sequence[Callable[[Event], object]] = ()) -> Callable[[Eve
     span_id, tags = active_span_id.get(), dict(active_instrument_tags.get())
 
     def hear(event: Event) -> None:
-        if isinstance(event, CallFinished):
+        if isinstance(event, CallFinished) and _is_heard():
             _dispatcher.event(PortkeyUsageEvent.of(event, span_id=span_id, tags=tags))
         for other in others:
             other(event)

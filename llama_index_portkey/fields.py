@@ -10,7 +10,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.schema import BaseComponent
 from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_serializer, field_validator, model_validator
 
-from portkey_router.abilities import common_abilities, takes_parallel_switch
+from portkey_router.abilities import abilities_of, takes_parallel_switch
 from portkey_router.describe import strategy_to_dict
 from portkey_router.fields import ChatFields, RouterFields, without_keys
 from portkey_router.planner import is_saved
@@ -166,7 +166,7 @@ class PortkeyLLMFields(LlamaIndexFields, ChatFields, FunctionCallingLLM):
     def metadata(self) -> LLMMetadata:
         """What LlamaIndex plans with: cheap, offline, and of any model."""
         models = self._models(self.model)
-        return LLMMetadata(
+        return LLMMetadata.model_construct(  # asked for in every call, of values that were validated
             context_window=self.context_window or _window(models),
             num_output=self.max_tokens or self.max_completion_tokens or -1,
             is_chat_model=self.is_chat_model,
@@ -193,5 +193,5 @@ class PortkeyLLMFields(LlamaIndexFields, ChatFields, FunctionCallingLLM):
 
 def _window(models: tuple[str | None, ...]) -> int:
     """The smallest window among the models that are known."""
-    known = [abilities for model in models if (abilities := common_abilities([model])) is not None]
-    return min((abilities.context_window for abilities in known), default=UNKNOWN_WINDOW)
+    known = [abilities.context_window for model in models if model and (abilities := abilities_of(model)) is not None]
+    return min(known, default=UNKNOWN_WINDOW)
