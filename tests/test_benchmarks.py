@@ -7,8 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.services.redis import RedisServer
 
 ROOT = Path(__file__).parent.parent
 
@@ -73,3 +77,20 @@ def test_cache_quality_prints_its_tables_and_meets_its_aims() -> None:
     assert all(int(line[1]) >= 40 for line in tables["class"])
     assert len(tables["banking77, 800 questions"]) == 4
     assert [line[-1] for line in tables["aim"]] == ["met"] * 6
+
+
+@pytest.mark.timeout(180)
+def test_ledger_prints_its_tables_and_never_overspends(
+    plain_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both stores by two ways beside the floor; what is checked, then recorded, overspends, what is reserved never."""
+    monkeypatch.setenv("REDIS_URL", plain_redis.url)
+    tables = rows("ledger.py")
+    every = ["two INCRBY by redis-py"]
+    every += [f"{store}, {what}" for store in ("memory", "Redis") for what in ("1 budget", "3 budgets, 2 limits")]
+    rates = [lines for title, lines in tables.items() if title.startswith("reserve and settle")]
+    assert [[line[0] for line in lines] for lines in rates] == [every] * 2
+    assert all(float(line[2]) > 0 for lines in rates for line in lines)
+    spent = tables["in flight, on a budget of $5"]
+    assert all(float(line[2].removeprefix("$")) <= 5 for line in spent)
+    assert float(spent[-1][1].removeprefix("$")) > 5

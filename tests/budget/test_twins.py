@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
@@ -12,6 +13,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from portkey_router.ledger.books import Books
 from portkey_router.ledger.commands import (
+    LATE,
+    SWEPT,
     Admitted,
     Bucket,
     Command,
@@ -173,6 +176,12 @@ def test_redis_and_memory_do_the_same(plain_redis: RedisServer) -> None:
         lambda: Twins(redis_store(url)),  # type: ignore[arg-type]  # hypothesis takes what makes a machine as well
         settings=settings(max_examples=60, stateful_step_count=40),
     )
+
+
+def test_both_forget_after_the_same_time() -> None:
+    """The constants that stand in Lua are those of Python; no test lasts long enough to tell them apart."""
+    source = (files("portkey_router.stores") / "lua" / "ledger.lua").read_text(encoding="utf-8")
+    assert f"local LATE, SWEPT = {LATE}, {SWEPT}\n" in source
 
 
 def test_the_machine_reaches_refusals(plain_redis: RedisServer) -> None:
