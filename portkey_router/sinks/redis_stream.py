@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from portkey_router.errors import ConfigurationError
-from portkey_router.sinks.background import Background
+from portkey_router.sinks.background import PATIENCE, Background, Queued
 from portkey_router.sinks.record import record_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["RedisStreamSink"]
 
 
-class RedisStreamSink:
+class RedisStreamSink(Queued):
     """Adds each event to a Redis stream: `RedisStreamSink("redis://localhost:6379")`.
 
     `url` and `client` are as for `portkey_router.stores.redis_client.RedisClient`; a `client` is a synchronous one. An
@@ -50,11 +50,6 @@ class RedisStreamSink:
         self._max_length = max_length
         self._queue: Background[tuple[Event, float]] = Background("RedisStreamSink", self._write, size=queue_size)
 
-    @property
-    def dropped(self) -> int:
-        """How many events were lost."""
-        return self._queue.dropped
-
     def handle(self, event: Event) -> None:
         """Send it, soon."""
         self._queue.put((event, time.time()))
@@ -71,13 +66,9 @@ class RedisStreamSink:
             if isinstance(reply, Exception):
                 raise reply
 
-    def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until all that was handed over is in Redis, or was dropped; False if that took longer."""
-        return self._queue.flush(timeout)
-
-    def close(self, timeout: float = 2.0) -> bool:
-        """Send what is waiting, and end."""
-        done = self._queue.close(timeout)
+    def close(self, timeout: float = PATIENCE) -> bool:
+        """Send what is waiting, and end; False where some had to be left."""
+        done = super().close(timeout)
         self._redis.close()
         return done
 
