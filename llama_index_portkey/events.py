@@ -126,7 +126,7 @@ class PortkeyUsageHandler(Reporting, BaseEventHandler):
     def handle(self, event: BaseEvent, **_: Any) -> None:
         """Count it, where it is one of ours."""
         if isinstance(event, PortkeyUsageEvent):
-            self.report.add(event.call, key=event.id_)
+            self.report.add(event.call)
 
 
 def instrument_tags_here() -> dict[str, Any]:

@@ -88,6 +88,12 @@ UPWARD_DOORS = {
     ("portkey_router.cache", "portkey_router.bootstrap"): {"open_store", "encoder_by_name"},
 }
 
+# The one sink that reaches its server through a client of the stores.
+STORE_DOORS = {
+    ("portkey_router.sinks.redis_stream", "portkey_router.stores.commands"),
+    ("portkey_router.sinks.redis_stream", "portkey_router.stores.redis_client"),
+}
+
 PURE = (
     "langchain_portkey_router._convert",
     "llama_index_portkey._convert",
@@ -283,6 +289,7 @@ def only_bootstrap_knows_concrete_stores_and_sinks(sources: Mapping[str, str]) -
         if _within(found.target, home)
         and not _within(found.module, home)
         and found.module != "portkey_router.bootstrap"
+        and (found.module, found.target) not in STORE_DOORS
     ]
 
 

@@ -44,17 +44,12 @@ class UsageReport:
     """
 
     def __init__(self, calls: Iterable[CallFinished] = ()) -> None:
-        self._calls: dict[object, CallFinished] = {}
-        for call in calls:
-            self.add(call)
+        self._calls: dict[str, CallFinished] = {call.call_id: call for call in calls}
 
-    def add(self, event: Event, key: str | None = None) -> None:
-        """Take a call that finished, in the place of one of the same `key`; other events are let pass.
-
-        By default that is its `call_id`; but the batches of one embedding share theirs, and are each counted.
-        """
+    def add(self, event: Event) -> None:
+        """Take a call that finished, in the place of one with the same `call_id`; other events are let pass."""
         if isinstance(event, CallFinished):
-            self._calls[key or (event.call_id if event.operation == "chat" else object())] = event
+            self._calls[event.call_id] = event
 
     def clear(self) -> None:
         """Forget all calls."""

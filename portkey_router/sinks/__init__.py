@@ -10,5 +10,6 @@ from portkey_router.sinks.log import LogSink
 from portkey_router.sinks.otel import OpenTelemetrySink
 from portkey_router.sinks.prometheus import PrometheusSink
 from portkey_router.sinks.record import record_of
+from portkey_router.sinks.redis_stream import RedisStreamSink
 
-__all__ = ["JsonLinesSink", "LogSink", "OpenTelemetrySink", "PrometheusSink", "record_of"]
+__all__ = ["JsonLinesSink", "LogSink", "OpenTelemetrySink", "PrometheusSink", "RedisStreamSink", "record_of"]

@@ -20,7 +20,7 @@ from portkey_router.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Background"]
+__all__ = ["Background", "Queued"]
 
 T = TypeVar("T")
 
@@ -150,6 +150,25 @@ class Background(Generic[T]):
             self._reported = self.dropped, now
             why = "they came faster than it writes" if error is None else "it could not write them"
             _logger.warning("%s dropped %d events: %s.", self.name, lost, why, exc_info=error)
+
+
+class Queued:
+    """A sink that writes by a `Background`."""
+
+    _queue: Background[Any]
+
+    @property
+    def dropped(self) -> int:
+        """How many events were lost: the queue was full, or they could not be written."""
+        return self._queue.dropped
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until all that was handed over has been written or dropped; False if that took longer (seconds)."""
+        return self._queue.flush(timeout)
+
+    def close(self, timeout: float = PATIENCE) -> bool:
+        """Write what is waiting, and end; False where some had to be left."""
+        return self._queue.close(timeout)
 
 
 _running: weakref.WeakSet[Background[Any]] = weakref.WeakSet()

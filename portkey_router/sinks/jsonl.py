@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portkey_router.errors import ConfigurationError
-from portkey_router.sinks.background import Background
+from portkey_router.sinks.background import Background, Queued
 from portkey_router.sinks.record import record_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["JsonLinesSink"]
 
 
-class JsonLinesSink:
+class JsonLinesSink(Queued):
     """Appends each event to a file, one JSON object a line (see `record_of`), with the `time` it was told.
 
     Several processes may write to one file: lines are appended whole. The file is opened for each batch, so it may be
@@ -32,11 +32,6 @@ class JsonLinesSink:
         if not self._path.parent.is_dir():
             raise ConfigurationError(f"There is no folder {self._path.parent} to write {self._path.name} to; make it.")
         self._queue: Background[tuple[Event, float]] = Background("JsonLinesSink", self._write, size=queue_size)
-
-    @property
-    def dropped(self) -> int:
-        """How many events were lost."""
-        return self._queue.dropped
 
     def handle(self, event: Event) -> None:
         """Write it, soon."""
@@ -51,11 +46,3 @@ class JsonLinesSink:
                 left = left[os.write(file, left) :]
         finally:
             os.close(file)
-
-    def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until all that was handed over is in the file; False if that took longer."""
-        return self._queue.flush(timeout)
-
-    def close(self, timeout: float = 2.0) -> bool:
-        """Write what is waiting, and end."""
-        return self._queue.close(timeout)

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from portkey_router.errors import ConfigurationError
 from portkey_router.events import AttemptFinished, CallFinished, RouteDecided
-from portkey_router.sinks.background import Background
+from portkey_router.sinks.background import Background, Queued
 from portkey_router.sinks.otel_names import call_attributes, is_model_span, metric_attributes
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class _Finished:
     ended: int
 
 
-class OpenTelemetrySink:
+class OpenTelemetrySink(Queued):
     """A span `chat <model>` for each call, with its attempts as events, and metrics of duration, tokens and cost.
 
     Where another instrumentor (OpenInference, OpenLLMetry, LlamaIndex's own) has a span for the call already, that
@@ -82,11 +82,6 @@ class OpenTelemetrySink:
         meter = otel_metrics.get_meter("portkey_router", meter_provider=meter_provider)
         self._instruments = _Instruments(meter, tags) if metrics else None
         self._queue: Background[_Finished] = Background("OpenTelemetrySink", self._write, size=queue_size)
-
-    @property
-    def dropped(self) -> int:
-        """How many calls were lost."""
-        return self._queue.dropped
 
     def for_call(self) -> _CallSink:
         """The sink of a call that is made here and now: in the current span, which may end before a stream does."""
@@ -129,14 +124,6 @@ class OpenTelemetrySink:
         if call.failed:
             span.set_status(self._trace.StatusCode.ERROR, call.error)
         span.end(finished.ended)
-
-    def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until all calls that ended are handed to OpenTelemetry; False if that took longer."""
-        return self._queue.flush(timeout)
-
-    def close(self, timeout: float = 2.0) -> bool:
-        """Hand on what is waiting, and end."""
-        return self._queue.close(timeout)
 
 
 class _CallSink:
