@@ -133,7 +133,7 @@ class RedisClient:
         fallbacks: Sequence[Mapping[str, Any]] | None = None,
         cache_enabled: bool = False,  # noqa: FBT001, FBT002  (the guide's signature)
     ) -> None:
-        """Route the calls of `portkey` by this strategy from now on. In the core: `PortkeyRouter.from_env(strategy=...)`.
+        """Route the calls of `portkey` by this strategy from now on. In the core: `strategy=` of `PortkeyRouter`.
 
         `fallbacks` are models with a `provider` and its `api_key`, or a `virtual_key`, by default `PORTKEY_FALLBACKS`:
         `[{"provider": "openai", "model": "gpt-4o", "api_key": "..."}]`. `strategy`: `single`, `fallback`,

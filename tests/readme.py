@@ -12,6 +12,7 @@ holds `PORTKEY_API_KEY`, `PORTKEY_GATEWAY_URL` and a `PORTKEY_VIRTUAL_KEY_...` f
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -23,6 +24,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 from packaging.requirements import InvalidRequirement, Requirement
+
+from portkey_router.sandbox import portkey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -167,6 +170,29 @@ def _compose(words: Sequence[str]) -> None:
         raise ReadmeError(f"docker compose up: no such service: {', '.join(sorted(unknown))}")
 
 
+def _cli(words: Sequence[str]) -> None:
+    """Run it against the double of Portkey, with the providers' own keys in the environment."""
+    with portkey() as server:
+        server.add_virtual_key("openai-prod", provider="openai")
+        settings = {"PORTKEY_API_KEY": server.api_key, "MASTER_PORTKEY_ADMIN_KEY": server.api_key}
+        settings |= {"PORTKEY_GATEWAY_URL": server.url, "PORTKEY_ADMIN_URL": server.url}
+        settings |= {"PORTKEY_VIRTUAL_KEY_OPENAI": "openai-prod", "PORTKEY_VIRTUAL_KEY_ANTHROPIC": "openai-prod"}
+        settings |= {"OPENAI_API_KEY": "sk-none", "NEW_OPENAI_API_KEY": "sk-none"}
+        done = subprocess.run(
+            [sys.executable, "-m", "portkey_router", *words],
+            cwd=ROOT,
+            env={**os.environ, **settings},
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    if done.returncode:
+        raise ReadmeError(
+            f"portkey-router {shlex.join(words)} exits with {done.returncode}:\n{done.stdout}{done.stderr}"
+        )
+
+
 _CHECKS: dict[tuple[str, ...], Callable[[Sequence[str]], None]] = {
     (".venv/bin/python",): _example,
     ("docker", "compose", "up"): _compose,
@@ -174,5 +200,6 @@ _CHECKS: dict[tuple[str, ...], Callable[[Sequence[str]], None]] = {
     ("make",): _make,
     ("pip", "install"): _pip_install,
     ("python", "-m", "pip", "install"): _pip_install,
+    ("portkey-router",): _cli,
     ("python",): _example,
 }

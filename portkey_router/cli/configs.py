@@ -23,8 +23,8 @@ Strategy = Annotated[
     str | None,
     typer.Option(
         "--strategy",
-        metavar="|".join(STRATEGIES),
-        help="How the providers are used.",
+        metavar="NAME",
+        help="How the providers are used: fallback, loadbalance, cost_aware, conditional or single.",
         autocompletion=lambda incomplete: [name for name in STRATEGIES if name.startswith(incomplete)],
     ),
 ]

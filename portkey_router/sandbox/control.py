@@ -70,11 +70,25 @@ class Control:
             return refused.reply
 
     def _list(self, kind: str, query: Mapping[str, str]) -> Reply:
-        found = [_told(record) for record in self.made[kind].values()]
+        found = [_told(record) for record in self._all(kind).values()]
         if kind == "configs":
             return json_reply({"success": True, "data": [_without(record, "config") for record in found]})
         number, size = int(query.get("current_page", 0)), int(query.get("page_size", 50))
         return json_reply({"object": "list", "total": len(found), "data": found[number * size : (number + 1) * size]})
+
+    def _all(self, kind: str) -> dict[str, dict[str, Any]]:
+        """What was made here, and before that what the account began with."""
+        begun: dict[str, dict[str, Any]] = {}
+        providers = self.made["providers"]
+        if kind == "virtual-keys":
+            begun = {
+                slug: {"slug": slug, "name": slug, "provider": stored.provider, "status": "active"}
+                for slug, stored in self.vault.stored.items()
+                if slug not in providers
+            }
+        elif kind == "configs":
+            begun = {slug: _begun(slug, config) for slug, config in self.vault.configs.items()}
+        return {**begun, **self.made[kind]}
 
     def _create(self, kind: str, body: dict[str, Any]) -> Reply:
         if not body.get("name"):
@@ -110,7 +124,7 @@ class Control:
             self.vault.configs[slug] = record["config"]
 
     def _one(self, method: str, kind: str, slug: str, more: str, body: dict[str, Any]) -> Reply:
-        record = self.made[kind].get(slug)
+        record = self._all(kind).get(slug)
         if record is None:
             raise _RefusedError(404, "AB02", f"there is no {slug!r}")
         if more == "versions":
@@ -127,7 +141,7 @@ class Control:
             self.made[kind][slug] = changed
             return self._shaped({"version_id": self._version(changed)}) if kind == "configs" else json_reply({})
         if method == "DELETE":
-            del self.made[kind][slug]
+            self.made[kind].pop(slug, None)
             self.vault.stored.pop(slug, None)
             self.vault.configs.pop(slug, None)
             return json_reply({})
@@ -153,6 +167,11 @@ def _told(record: dict[str, Any]) -> dict[str, Any]:
     """What is told of a record: never its key."""
     masked = {"masked_key": "***"} if "ai_provider_id" in record and record.get("key") else {}
     return {name: value for name, value in {**record, **masked}.items() if name not in SECRETS | {"versions"}}
+
+
+def _begun(slug: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    version = {"version_id": slug, "slug": slug, "config": json.dumps(config)}
+    return {"id": slug, "slug": slug, "name": slug, "status": "active", "config": config, "versions": [version]}
 
 
 def _without(record: dict[str, Any], name: str) -> dict[str, Any]:

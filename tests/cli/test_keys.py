@@ -40,7 +40,8 @@ def test_a_key_is_created_listed_rotated_limited_and_deleted(server: PortkeyDoub
     assert made["kind"] == "provider"
     assert made["environment"] == f'PORTKEY_VIRTUAL_KEY_OPENAI="{made["slug"]}"'
     assert last_key(server) == PLANTED
-    (listed,) = shell.run("list-keys", "--json").json
+    begun, listed = shell.run("list-keys", "--json").json
+    assert begun["slug"] == "vk-openai"
     assert (listed["slug"], listed["name"]) == (made["slug"], "OpenAI-Prod")
     assert quiet(shell.run("rotate-key", "--id", made["slug"], "--key-env", "NEXT", NEXT="sk-the-next")).code == 0
     assert last_key(server) == "sk-the-next"
@@ -48,7 +49,7 @@ def test_a_key_is_created_listed_rotated_limited_and_deleted(server: PortkeyDoub
     assert shell.run("set-limits", "--id", made["slug"], *limits).code == 0
     assert "$25 monthly, 60 requests rpm" in shell.run("list-keys").out
     assert shell.run("delete-key", "--id", made["slug"], "--with-integration", "--yes").code == 0
-    assert shell.run("list-keys", "--json").json == []
+    assert shell.run("list-keys", "--json").json == [begun]
 
 
 def test_a_workspace_without_a_catalog_gets_a_virtual_key(server: PortkeyDouble, shell: Shell) -> None:
@@ -215,7 +216,7 @@ def test_deleting_asks_first(server: PortkeyDouble, shell: Shell) -> None:
     """Without --yes it is asked, and No leaves everything as it is: code 130."""
     shell.run("create-key", "--name", "A", "--provider", "openai", "--key-env", "K", K=PLANTED)
     assert shell.run("delete-key", "--id", "a-000002", stdin="n\n").code == 130
-    assert len(shell.run("list-keys", "--json").json) == 1
+    assert "a-000002" in shell.run("list-keys").out
     ended = shell.run("delete-key", "--id", "a-000002", stdin="y\n")
     assert "The integration a-000001 still holds the key." in ended.out
     assert [request.path for request in server.admin_requests if request.path.startswith("DELETE")] == [
@@ -229,7 +230,7 @@ def test_the_guides_script_is_a_door_to_the_same(shell: Shell) -> None:
     made = shell.run(
         "create-key", "--name", "A", "--provider", "openai", "--key-env", "K", "--json", program=script, K=PLANTED
     )
-    assert made.json["slug"] == shell.run("list-keys", "--json", program=script).json[0]["slug"]
+    assert made.json["slug"] == shell.run("list-keys", "--json", program=script).json[-1]["slug"]
 
 
 def test_against_portkeys_own_description(shell: Shell, prism_url: str) -> None:
