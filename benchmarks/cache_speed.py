@@ -3,11 +3,12 @@
     .venv/bin/python benchmarks/cache_speed.py            # 1,000, 10,000 and 100,000 entries: about eight minutes
     .venv/bin/python benchmarks/cache_speed.py --quick    # 200 entries, rough
 
-Medians of wall time, milliseconds, of one run on one Redis: the calls of all are interleaved, so the ratios hold where
-the absolute figures do not. Answers are of 2 kB, vectors of 384 numbers, and a hundredth of the entries is of one scope
-(tenant). "Bare" is redis-py with nothing around it, its reply not even decoded. Every question is a new one, so no
-remembered vector or parsed question helps; every answer is checked. langchain-redis compares no scopes, and is left out
-at 100,000 entries, which it takes too long to store.
+Wall time in milliseconds, of one run on one Redis. The calls of all are interleaved, and of each the tenth percentile
+is shown: what it takes where no other program is in the way, so the ratios hold where the absolute figures do not.
+Answers are of 2 kB, vectors of 384 numbers, and a hundredth of the entries is of one scope (tenant). "Bare" is redis-py
+with nothing around it, its reply not even decoded. A question in new words is read by the guards and by the key for the
+first time; one in known words was asked before, in these words, and is not stored. Every answer is checked.
+langchain-redis compares no scopes, and is left out at 100,000 entries, which it takes too long to store.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from uuid import uuid4
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # `tests.services`, which starts a Redis
@@ -53,7 +54,7 @@ ANSWER = "".join(
     f"Step {number}: look at the {number}th page of the manual, and do as it says. " for number in range(30)
 )
 PATIENCE = 30.0
-TOPICS = "card loan transfer account statement mortgage refund deposit pension invoice cheque receipt".split()
+TOPICS = ["card", "loan", "transfer", "statement", "mortgage", "refund", "deposit", "pension", "invoice", "receipt"]
 SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
 
 
@@ -66,8 +67,10 @@ def question(number: int) -> str:
 def alike(number: int, turn: int) -> str:
     """The same in other words, which are new at each turn."""
     name = "".join(SYLLABLES[number // 70**place % 70] for place in range(3))
-    spaces = "so " * (turn % 7) + "and " * (turn // 7 % 7) + "well " * (turn // 49)
-    return f"{spaces}where do I find the {TOPICS[number % len(TOPICS)]} of that branch called {name}?"
+    fillers = "".join(
+        f"{word} " * (turn // 7**place % 7) for place, word in enumerate(("so", "and", "well", "oh", "ah"))
+    )
+    return f"{fillers}where do I find the {TOPICS[number % len(TOPICS)]} of that branch called {name}?"
 
 
 class Vectors(Embeddings):
@@ -81,9 +84,9 @@ class Vectors(Embeddings):
 
     def know(self, number: int, text: str, *, noise: float = 0.0) -> None:
         """Make it ready, so that asking costs nothing."""
-        chance = random.Random(number)
+        chance = random.Random(number)  # noqa: S311  (the same in each run)
         vector = [chance.gauss(0, DIMENSIONS**-0.5) for _ in range(DIMENSIONS)]
-        shift = random.Random(number + 1_000_000)
+        shift = random.Random(number + 1_000_000)  # noqa: S311  (as above)
         self._of[text] = _scaled([each + noise * shift.gauss(0, DIMENSIONS**-0.5) for each in vector])
 
     def embed_query(self, text: str) -> list[float]:
@@ -118,7 +121,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.name = f"speed:{uuid4().hex[:8]}"
         self.vectors = Vectors()
-        self.sync = redis.Redis.from_url(self.url)
+        self.sync: Any = redis.Redis.from_url(self.url)
         self.cache = SemanticCache(self.url, self.vectors, name=self.name, timeout=PATIENCE, connect_timeout=PATIENCE)
         self.langchain = RedisSemanticCache(cache=self.cache)
         self.theirs: Any = None
@@ -176,9 +179,8 @@ class Bench:
 
     def search(self, number: int, text: str) -> tuple[Any, ...]:
         """The bare search of the same scope, for one row and its body."""
-        index = next(
-            each for each in self.sync.execute_command("FT._LIST") if each.startswith(f"{self.name}:i:".encode())
-        )
+        names = self.sync.execute_command("FT._LIST")
+        index = next(each for each in names if each.startswith(f"{self.name}:i:".encode()))
         return index, self.key(number, text).scope[:32], struct.pack(f"<{DIMENSIONS}f", *self.vectors.embed_query(text))
 
     def close(self) -> None:
@@ -189,6 +191,10 @@ class Bench:
         if self.theirs is not None:
             self.theirs.clear()
         self.sync.close()
+
+
+R = TypeVar("R")
+Calls: TypeAlias = "dict[str, Callable[[int, int], Callable[[], R]]]"
 
 
 def bare_search(index: bytes, scope: str, vector: bytes) -> tuple[Any, ...]:
@@ -215,7 +221,7 @@ def bare_search(index: bytes, scope: str, vector: bytes) -> tuple[Any, ...]:
     )
 
 
-def sync_calls(bench: Bench) -> dict[str, Callable[[int, int], Callable[[], Any]]]:
+def sync_calls(bench: Bench) -> Calls[Any]:
     """Each prepares a call, which is then timed; it gives something true where the answer is right."""
 
     def exact(number: int, _: int) -> Callable[[], Any]:
@@ -227,6 +233,11 @@ def sync_calls(bench: Bench) -> dict[str, Callable[[int, int], Callable[[], Any]
         text, tenant = bench.new(number, turn), str(number % SCOPES)
         messages = [{"role": "user", "content": text}]
         return lambda: _is(bench.cache.lookup(bench.cache.key(messages, tenant=tenant), text_of_entry), "semantic")
+
+    def known(number: int, turn: int) -> Callable[[], Any]:
+        call = semantic(number, turn)
+        call()
+        return call
 
     def get(number: int, _: int) -> Callable[[], Any]:
         row = bench.row(number)
@@ -240,11 +251,11 @@ def sync_calls(bench: Bench) -> dict[str, Callable[[int, int], Callable[[], Any]
         prompt = dumps([HumanMessage(bench.new(number, turn))])
         return lambda: bench.theirs.lookup(prompt, "llm")
 
-    calls = {GET: get, EXACT: exact, SEARCH: search, SEMANTIC: semantic}
+    calls: Calls[Any] = {GET: get, EXACT: exact, SEARCH: search, KNOWN: known, NEW: semantic}
     return {**calls, PEER: theirs} if bench.theirs is not None else calls
 
 
-def async_calls(bench: Bench, client: Any) -> dict[str, Callable[[int, int], Callable[[], Awaitable[Any]]]]:
+def async_calls(bench: Bench, client: Any) -> Calls[Awaitable[Any]]:
     """The same in a loop."""
 
     def looked(text: str, number: int, layer: str) -> Callable[[], Awaitable[Any]]:
@@ -260,6 +271,10 @@ def async_calls(bench: Bench, client: Any) -> dict[str, Callable[[int, int], Cal
 
     def semantic(number: int, turn: int) -> Callable[[], Awaitable[Any]]:
         return looked(bench.new(number, turn), number, "semantic")
+
+    def known(number: int, turn: int) -> Callable[[], Awaitable[Any]]:
+        bench.cache.lookup(bench.key(number, bench.new(number, turn)), text_of_entry)
+        return looked(alike(number, turn), number, "semantic")
 
     def get(number: int, _: int) -> Callable[[], Awaitable[Any]]:
         row = bench.row(number)
@@ -277,11 +292,14 @@ def async_calls(bench: Bench, client: Any) -> dict[str, Callable[[int, int], Cal
         prompt = dumps([HumanMessage(bench.new(number, turn))])
         return lambda: bench.theirs.alookup(prompt, "llm")
 
-    calls = {GET: get, EXACT: exact, SEARCH: search, SEMANTIC: semantic}
+    calls: Calls[Awaitable[Any]] = {GET: get, EXACT: exact, SEARCH: search, KNOWN: known, NEW: semantic}
     return {**calls, PEER: theirs} if bench.theirs is not None else calls
 
 
-GET, EXACT, SEARCH, SEMANTIC, PEER = "bare GET", "exact hit", "bare FT.SEARCH", "semantic hit", "langchain-redis"
+GET, EXACT, SEARCH, PEER = "bare GET", "exact hit", "bare FT.SEARCH", "langchain-redis"
+NEW, KNOWN = "semantic hit, new words", "semantic hit, known words"
+AT_MOST = 2.5
+MANY = 10_000
 
 
 def _is(result: Any, layer: str) -> bool:
@@ -296,24 +314,24 @@ def _found(reply: Any) -> bool:
 
 def numbers(bench: Bench, turns: int) -> list[int]:
     """Which entries are asked for."""
-    return [random.Random(turn).randrange(bench.size) for turn in range(turns)]
+    return [random.Random(turn).randrange(bench.size) for turn in range(turns)]  # noqa: S311  (as above)
 
 
 TURN = itertools.count()
 
 
 def measure(bench: Bench, turns: int) -> dict[str, float]:
-    """Median milliseconds of each call, in this thread."""
+    """Milliseconds of each call, in this thread."""
     taken: dict[str, list[float]] = {}
     calls = sync_calls(bench)
     for number in numbers(bench, turns):
         for name, prepare in calls.items():
-            call = prepare(number, next(TURN) % 343)
+            call = prepare(number, next(TURN) % 7**5)
             begun = time.perf_counter()
             right = call()
             taken.setdefault(name, []).append((time.perf_counter() - begun) * 1000)
             assert right, f"{name} found nothing"
-    return {name: statistics.median(figures) for name, figures in taken.items()}
+    return {name: statistics.quantiles(figures, n=10)[0] for name, figures in taken.items()}
 
 
 async def measure_async(bench: Bench, turns: int) -> dict[str, float]:
@@ -323,24 +341,26 @@ async def measure_async(bench: Bench, turns: int) -> dict[str, float]:
         calls = async_calls(bench, client)
         for number in numbers(bench, turns):
             for name, prepare in calls.items():
-                call = prepare(number, next(TURN) % 343)
+                call = prepare(number, next(TURN) % 7**5)
                 begun = time.perf_counter()
                 right = await call()
                 taken.setdefault(name, []).append((time.perf_counter() - begun) * 1000)
                 assert right, f"{name} found nothing"
-    return {name: statistics.median(figures) for name, figures in taken.items()}
+    return {name: statistics.quantiles(figures, n=10)[0] for name, figures in taken.items()}
 
 
 def aims(size: int, how: str, took: dict[str, float]) -> Iterator[tuple[str, float, str]]:
     """What was aimed at, what it is, and whether it is met."""
     entries = f"{size:,} entries, {how}"
-    exact, semantic = took[EXACT] / took[GET], took[SEMANTIC] / took[SEARCH]
-    yield f"{entries}: exact hit, at most 2.5 x GET", exact, "met" if exact <= 2.5 else "not met"
-    yield f"{entries}: semantic hit, at most 2.5 x FT.SEARCH", semantic, "met" if semantic <= 2.5 else "not met"
+    for ours, bare in ((EXACT, GET), (KNOWN, SEARCH), (NEW, SEARCH)):
+        times = took[ours] / took[bare]
+        yield f"{entries}: {ours}, at most {AT_MOST} x {bare}", times, "met" if times <= AT_MOST else "not met"
     if PEER in took:
-        least = 4 if size >= 10_000 else 2
-        faster = took[PEER] / took[SEMANTIC]
-        yield f"{entries}: langchain-redis, at least {least} x ours", faster, "met" if faster >= least else "not met"
+        least = 4 if size >= MANY else 2
+        for ours in (KNOWN, NEW):
+            faster = took[PEER] / took[ours]
+            met = "met" if faster >= least else "not met"
+            yield f"{entries}: {PEER}, at least {least} x {ours}", faster, met
 
 
 def show(head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
@@ -366,7 +386,7 @@ def main() -> None:
         if url is None:
             sys.exit("This benchmark needs a Redis with search: --redis URL.")
         for size in sizes:
-            bench = Bench(url, size, peer=size <= 10_000)
+            bench = Bench(url, size, peer=size <= MANY)
             try:
                 bytes_of = bench.fill()
                 bench.copy_bodies(numbers(bench, turns))

@@ -39,7 +39,7 @@ Reader: TypeAlias = Callable[[Entry], T]
 
 _logger = logging.getLogger("portkey_router.cache")
 
-CANDIDATES = 4
+CANDIDATES = 3
 """Of a scope, this many of the nearest are judged: the nearest may have been vetoed, or have a bar of its own."""
 SAME = 1e-5
 """Cosines that differ by less are equal: FLOAT32 is no finer."""
