@@ -1,7 +1,7 @@
 """Guards against wrong answers: two questions that encoders find alike, and that ask for different things.
 
-Each guard compares a few features of the two texts. They are rules, for English first; where they are in doubt they
-refuse, which costs a call to the model and never a wrong answer.
+Each guard compares a few features of the two texts. They are rules, for English first. A veto too many costs a call to
+the model; a veto too few is a wrong answer, and what no rule knows is left to the threshold.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _said(tokens: list[str]) -> list[str]:
             said.append(token)
         elif token in _ARTICLE and _is_symbol(tokens, position):
             said.append("a.")
-        elif token not in STOP and (token[0].isalnum()):
+        elif token not in STOP and token[0].isalnum():
             said.append(stem(token))
     return said
 
@@ -158,12 +158,12 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(stem(word) for word in lowered if word and word not in _ASIDES and word not in STOP)
 
 
-_MANY = 3
-_ALIKE = 0.8
-_FEW = 16
-_PHRASE = 2
-_ROOT = 6
-_LONG_WORD = 6
+_MANY = 3  # capitalised words, more than half of all: a title
+_ALIKE = 0.8  # of their words two texts must share, for an exchange of two to tell
+_FEW = 16  # pairs of words that differ
+_PHRASE = 2  # words
+_ROOT = 6  # letters at the front of two words of one root
+_LONG_WORD = 6  # letters of a word in which two slips are still slips
 
 
 def _other_units(asked: frozenset[Quantity], stored: frozenset[Quantity]) -> str | None:
