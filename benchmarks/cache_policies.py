@@ -14,8 +14,10 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.load import dumps
 from langchain_core.outputs import Generation
 
-from portkey_router.cache.guards import Features, Guards
-from portkey_router.cache.key import key_of_langchain
+from portkey_router import SemanticCache
+from portkey_router.cache.policy import Answer
+from portkey_router.cache.results import Hit, NewAnswer
+from portkey_router.cache.texts import TEXT, text_of_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["LangchainRedis", "Ours", "PlainCosine", "Policy", "redis_url"]
 
 LLM_STRING = "[('model', 'gpt-4o'), ('stop', None), ('temperature', 0)]"
-NEIGHBOURS = 4  # of the nearest, as many may be vetoed before it is a miss
+PATIENCE = 600.0  # seconds
 GROWTH = 512
 
 
@@ -62,27 +64,28 @@ class Vectors:
         self._rows[len(self.labels)] = vector
         self.labels.append(label)
 
-    def nearest(self, vector: NDArray[np.float32], threshold: float, most: int) -> Iterator[int]:
-        """The labels of at most so many at or above the threshold, nearest first."""
+    def nearest(self, vector: NDArray[np.float32], threshold: float) -> int | None:
+        """The label of the nearest, where it is at or above the threshold."""
         cosines = self._rows[: len(self.labels)] @ vector
-        for place in np.argsort(-cosines)[:most]:
-            if cosines[place] < threshold:
-                return
-            yield self.labels[int(place)]
+        place = int(cosines.argmax())
+        return self.labels[place] if cosines[place] >= threshold else None
 
 
 class Ours:
-    """The product's key, guards and layers over a list of vectors for each scope."""
+    """The product: `SemanticCache` in memory, asked as `RedisSemanticCache` asks it."""
 
     def __init__(self, encoder: Encoder, threshold: float) -> None:
         self.name = f"Portkey Router, cosine {threshold:g} and guards"
-        self._encoder, self._threshold, self._guards = encoder, threshold, Guards()
-        self._exact: dict[str, int] = {}
-        self._scopes: dict[str, Vectors] = {}
-        self._features: dict[int, Features] = {}
+        self._cache = SemanticCache(
+            "memory://",
+            encoder.numbers,
+            distance_threshold=1 - threshold,
+            window_tokens=encoder.window,
+            timeout=PATIENCE,  # a busy machine must not look like a miss
+        )
 
     def _key(self, messages: Sequence[BaseMessage]) -> CacheKey:
-        return key_of_langchain(dumps(messages), LLM_STRING, window_tokens=self._encoder.window)
+        return self._cache.key_of_langchain(dumps(messages), LLM_STRING)
 
     def embedded(self, messages: Sequence[BaseMessage]) -> str:
         """The question."""
@@ -90,22 +93,14 @@ class Ours:
 
     def lookup(self, messages: Sequence[BaseMessage]) -> int | None:
         """By the exact layers, then by meaning within the scope."""
-        key = self._key(messages)
-        found = self._exact.get(key.exact, self._exact.get(key.normalised))
-        if found is not None or not key.semantic or key.scope not in self._scopes:
-            return found
-        asked = self._guards.read(key.text)
-        near = self._scopes[key.scope].nearest(self._encoder(key.text), self._threshold, NEIGHBOURS)
-        return next((each for each in near if self._guards.veto(asked, self._features[each]) is None), None)
+        found = self._cache.lookup(self._key(messages), text_of_entry)
+        return int(found.value) if isinstance(found, Hit) else None
 
     def update(self, messages: Sequence[BaseMessage], number: int) -> None:
         """Into every layer that takes it."""
-        key = self._key(messages)
-        self._exact[key.exact] = self._exact[key.normalised] = number
-        if key.semantic:
-            vector = self._encoder(key.text)
-            self._scopes.setdefault(key.scope, Vectors(len(vector))).add(vector, number)
-            self._features[number] = self._guards.read(key.text)
+        kept = NewAnswer(TEXT, number, [Answer(str(number))])
+        refused = self._cache.store(self._key(messages), kept)
+        assert refused is None, refused
 
 
 class PlainCosine:
@@ -126,7 +121,7 @@ class PlainCosine:
         """The nearest alone."""
         if self._vectors is None:
             return None
-        return next(self._vectors.nearest(self._encoder(self.embedded(messages)), self._threshold, 1), None)
+        return self._vectors.nearest(self._encoder(self.embedded(messages)), self._threshold)
 
     def update(self, messages: Sequence[BaseMessage], number: int) -> None:
         """One more vector."""
@@ -174,7 +169,7 @@ class _Embeddings(Embeddings):
 
     def embed_query(self, text: str) -> list[float]:
         """One vector."""
-        return [float(part) for part in self._encoder(text)]
+        return self._encoder.numbers(text)
 
 
 @contextmanager

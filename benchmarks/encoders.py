@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from portkey_router.cache.local_embeddings import LocalEmbeddings
 from portkey_router.sandbox.gateway.install import cache_folder
 
 if TYPE_CHECKING:
@@ -27,10 +28,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["DIMENSIONS", "WINDOWS", "Encoder"]
+__all__ = ["WINDOWS", "Encoder"]
 
-DIMENSIONS = {"minilm": 384, "wordllama": 256}
-WINDOWS = {"minilm": 256, "wordllama": None}  # tokens read; wordllama averages all there are
+WINDOWS = {"minilm": 256, "wordllama": LocalEmbeddings.max_seq_length}  # tokens that are read
 _MINILM = """
 import json, os, sys
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -62,6 +62,10 @@ class Encoder:
         self.prepare([text])
         return self._vectors[_digest(text)]
 
+    def numbers(self, text: str) -> list[float]:
+        """The vector of one text, as a list."""
+        return [float(number) for number in self(text)]
+
     def matrix(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of several, a row each."""
         self.prepare(texts)
@@ -91,12 +95,9 @@ class Encoder:
 
 
 def _wordllama(texts: list[str]) -> NDArray[np.float32]:
-    import wordllama  # type: ignore[import-untyped]  # the package ships no types
-
-    # By default it looks for its tokenizer in the wrong folder of its own package, and then on the network.
-    folder = Path(wordllama.__file__).parent
-    model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
-    return np.asarray(model.embed(texts, norm=True), dtype=np.float32)
+    vectors = np.asarray(LocalEmbeddings().embed_documents(texts), dtype=np.float32)
+    unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
 
 
 def _digest(text: str) -> str:

@@ -12,5 +12,13 @@ from langchain_portkey_router.callbacks import UsageCallbackHandler
 from langchain_portkey_router.chat_models import ChatPortkey
 from langchain_portkey_router.embeddings import PortkeyEmbeddings
 from langchain_portkey_router.errors import OutputRefusedError
+from langchain_portkey_router.rate_limit import SharedRateLimiter
 
-__all__ = ["ChatPortkey", "OutputRefusedError", "PortkeyEmbeddings", "RedisSemanticCache", "UsageCallbackHandler"]
+__all__ = [
+    "ChatPortkey",
+    "OutputRefusedError",
+    "PortkeyEmbeddings",
+    "RedisSemanticCache",
+    "SharedRateLimiter",
+    "UsageCallbackHandler",
+]

@@ -12,6 +12,7 @@ from langchain_core.messages.utils import convert_to_openai_messages
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from langchain_portkey_router._content import to_parts, tool_calls_in
+from langchain_portkey_router._restart import reset_chunk
 from portkey_router.describe import route_to_dict
 from portkey_router.reasoning import thoughts_of
 
@@ -168,6 +169,8 @@ def _response_metadata(completion: Completion) -> dict[str, Any]:
 
 def to_chunk(chunk: Chunk) -> ChatGenerationChunk:
     """One piece of a stream. Usage, finish reason and route are left to the last chunk, which states them once."""
+    if chunk.reset:
+        return reset_chunk()
     extra: dict[str, Any] = {}
     beside = chunk.extra or {}
     if thoughts := chunk.reasoning or thoughts_of(beside):

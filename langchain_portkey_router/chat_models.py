@@ -9,6 +9,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_portkey_router._blocks import register
 from langchain_portkey_router._convert import MODEL_PROVIDER, to_chunk, to_last_chunk, to_messages, to_result
+from langchain_portkey_router._restart import RestartableChunk
 from langchain_portkey_router.cache_key import cache_key, config_mark, decides_by_metadata, route_headers
 from langchain_portkey_router.errors import as_langchain_errors
 from langchain_portkey_router.fields import PortkeyFields
@@ -151,9 +152,10 @@ class ChatPortkey(PortkeyFields):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         router, options = self._prepare(stop, kwargs, run_manager, stream=True)
+        restarts = _restarts(router, options)
         with as_langchain_errors:
             for item in router.run_stream(to_messages(messages), **options):
-                chunk = _piece(item)
+                chunk = _piece(item, restarts=restarts)
                 if chunk is None:
                     continue
                 if run_manager is not None:
@@ -168,11 +170,12 @@ class ChatPortkey(PortkeyFields):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         router, options = self._prepare(stop, kwargs, run_manager, stream=True)
+        restarts = _restarts(router, options)
         items = router.arun_stream(to_messages(messages), **options)
         try:
             with as_langchain_errors:
                 async for item in items:
-                    chunk = _piece(item)
+                    chunk = _piece(item, restarts=restarts)
                     if chunk is None:
                         continue
                     if run_manager is not None:
@@ -287,10 +290,17 @@ class ChatPortkey(PortkeyFields):
         return self._the_router(), self._call_options(self.model_name, given, stream=stream)
 
 
-def _piece(item: Chunk | Completion) -> ChatGenerationChunk | None:
+def _restarts(router: PortkeyRouter, options: dict[str, Any]) -> bool:
+    """Whether a stream of this call may begin anew."""
+    return (options.get("on_stream_break") or router.policy.on_stream_break) == "restart"
+
+
+def _piece(item: Chunk | Completion, *, restarts: bool) -> ChatGenerationChunk | None:
     """A chunk as LangChain's; None for one that says nothing the last chunk will not say."""
     if isinstance(item, Completion):
-        return to_last_chunk(item)
-    if item.index or not (item.visible or item.logprobs or item.extra):
+        chunk = to_last_chunk(item)
+    elif item.index or not (item.visible or item.logprobs or item.extra or item.reset):
         return None
-    return to_chunk(item)
+    else:
+        chunk = to_chunk(item)
+    return RestartableChunk(message=chunk.message, generation_info=chunk.generation_info) if restarts else chunk

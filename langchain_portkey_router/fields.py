@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core.language_models.chat_models import BaseChatModel
@@ -35,8 +36,10 @@ class LangChainFields(RouterFields, Serializable):
         default=None, alias="api_key", validation_alias=AliasChoices("api_key", "portkey_api_key", "openai_api_key")
     )
     """Portkey's key, by default `PORTKEY_API_KEY`; the Authorization bearer where `default_headers` hold Portkey's."""
-    base_url: str | None = Field(default=None, validation_alias=AliasChoices("base_url", "openai_api_base"))
-    """The gateway, by default `PORTKEY_GATEWAY_URL`, else Portkey's own."""
+    base_url: str | Sequence[str] | None = Field(
+        default=None, validation_alias=AliasChoices("base_url", "openai_api_base")
+    )
+    """The gateway, by default `PORTKEY_GATEWAY_URL`, else Portkey's own; of a list, the next where one fails."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Further fields of the request's body."""
     request_timeout: float | None = Field(

@@ -12,6 +12,7 @@ from llama_index_portkey.embeddings import PortkeyEmbedding
 from llama_index_portkey.errors import OutputRefusedError, StructuredOutputError
 from llama_index_portkey.events import PortkeyUsageEvent, PortkeyUsageHandler
 from llama_index_portkey.llm import PortkeyLLM
+from llama_index_portkey.rate_limit import SharedRateLimiter
 
 __all__ = [
     "OutputRefusedError",
@@ -20,5 +21,6 @@ __all__ = [
     "PortkeyUsageCallbackHandler",
     "PortkeyUsageEvent",
     "PortkeyUsageHandler",
+    "SharedRateLimiter",
     "StructuredOutputError",
 ]

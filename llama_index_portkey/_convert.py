@@ -203,7 +203,7 @@ class StreamedAnswer:
     def add(self, chunk: Chunk) -> ChatResponse | None:
         """The answer so far; None for a piece that adds nothing to it. Usage and route come with the last.
 
-        Where a broken stream begins anew (`on_stream_break="restart"`), a piece without text says so under `portkey`.
+        Where a broken stream begins anew (`on_stream_break="restart"`), an empty piece says so (`portkey_reset`).
         """
         if chunk.reset:
             self._begin()  # all that was shown is void
@@ -241,7 +241,7 @@ class StreamedAnswer:
 
 def _void() -> ChatResponse:
     message = ChatMessage(role=MessageRole.ASSISTANT, content="")
-    return ChatResponse(message=message, delta="", additional_kwargs={"portkey": {"reset": True}})
+    return ChatResponse(message=message, delta="", additional_kwargs={"portkey_reset": True})
 
 
 def _growing(call: Mapping[str, Any]) -> ToolCallBlock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llama_index.core.base.llms.types import LLMMetadata
@@ -34,8 +35,8 @@ class LlamaIndexFields(RouterFields, BaseComponent):
 
     api_key: SecretStr | str | None = Field(default=None, exclude=True, repr=False)
     """Portkey's key, by default `PORTKEY_API_KEY`; the Authorization bearer where `default_headers` hold Portkey's."""
-    base_url: str | None = None
-    """The gateway, by default `PORTKEY_GATEWAY_URL`, else Portkey's own."""
+    base_url: str | Sequence[str] | None = None
+    """The gateway, by default `PORTKEY_GATEWAY_URL`, else Portkey's own; of a list, the next where one fails."""
     api_base: str | None = None
     """The same, under the name that `OpenAILike` has for it."""
     portkey_config: str | dict[str, Any] | None = Field(

@@ -2,8 +2,11 @@
 
 from portkey_router._version import __version__
 from portkey_router.abilities import Abilities
+from portkey_router.admin import AdminClient, AsyncAdminClient
 from portkey_router.batches import EMBEDDING_LIMITS, BatchLimits
-from portkey_router.bootstrap import build_router
+from portkey_router.bootstrap import build_ledger, build_router
+from portkey_router.bound import Bound, PartBounds, bound_of
+from portkey_router.budget import Budget, BudgetState, LedgerReport, LimitState, RateLimit, Reservation
 from portkey_router.cache.cache import SemanticCache
 from portkey_router.cache.guards import Guards
 from portkey_router.cache.results import CacheStats, Hit, Miss, StoredEntry
@@ -18,6 +21,7 @@ from portkey_router.errors import (
     ConnectFailedError,
     ContentFilterError,
     ContextLengthError,
+    CreateUnconfirmedError,
     DeadlineExceededError,
     GuardrailError,
     InvalidRequestError,
@@ -47,6 +51,7 @@ from portkey_router.events import (
     listening,
 )
 from portkey_router.flow.journey import Deadlines
+from portkey_router.ledger.keeper import BudgetLedger
 from portkey_router.messages import (
     AttemptRecord,
     CallOptions,
@@ -94,18 +99,24 @@ __all__ = [
     "PROVIDERS",
     "RETRY_STATUS_CODES",
     "Abilities",
+    "AdminClient",
     "AdminError",
     "AdmissionError",
     "AllTargetsFailedError",
+    "AsyncAdminClient",
     "AsyncCompletionStream",
     "Attempt",
     "AttemptFinished",
     "AttemptRecord",
     "AuthenticationError",
     "BatchLimits",
+    "Bound",
+    "Budget",
     "BudgetAlert",
     "BudgetExceeded",
     "BudgetExceededError",
+    "BudgetLedger",
+    "BudgetState",
     "CacheLookup",
     "CacheStats",
     "CallFinished",
@@ -122,6 +133,7 @@ __all__ = [
     "ContextLengthError",
     "Cost",
     "CostAware",
+    "CreateUnconfirmedError",
     "DeadlineExceededError",
     "Deadlines",
     "Embeddings",
@@ -132,11 +144,14 @@ __all__ = [
     "Guards",
     "Hit",
     "InvalidRequestError",
+    "LedgerReport",
+    "LimitState",
     "LoadBalance",
     "Miss",
     "MissingCredentialError",
     "ModelRule",
     "NotEnabledError",
+    "PartBounds",
     "PartialEmbeddings",
     "Plan",
     "PortkeyError",
@@ -144,8 +159,10 @@ __all__ = [
     "Price",
     "PriceBook",
     "Provider",
+    "RateLimit",
     "RateLimitExceededError",
     "Request",
+    "Reservation",
     "Route",
     "RouteDecided",
     "RouterOptions",
@@ -173,6 +190,8 @@ __all__ = [
     "UsageTotals",
     "When",
     "__version__",
+    "bound_of",
+    "build_ledger",
     "build_router",
     "capture_events",
     "listening",

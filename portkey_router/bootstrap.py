@@ -13,6 +13,7 @@ from portkey_router.events import EventHub
 from portkey_router.flow.journey import Deadlines
 from portkey_router.flow.policy import POLICY_OPTIONS, Policy
 from portkey_router.health import Health
+from portkey_router.ledger.keeper import BudgetLedger
 from portkey_router.messages import CallOptions
 from portkey_router.options import RouterOptions
 from portkey_router.portal import SyncTransport
@@ -20,18 +21,24 @@ from portkey_router.pricing import PriceBook
 from portkey_router.router import PortkeyRouter
 from portkey_router.settings import load_settings
 from portkey_router.stores.memory_cache import MemoryCacheStore
+from portkey_router.stores.memory_ledger import MemoryLedgerStore
 from portkey_router.stores.redis_cache import RedisCacheStore
 from portkey_router.stores.redis_client import RedisClient
+from portkey_router.stores.redis_ledger import RedisLedgerStore
 from portkey_router.targets import Target
 from portkey_router.transport import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from portkey_router.budget import Budget, RateLimit
     from portkey_router.cache.store import CacheStore
+    from portkey_router.events import Sink
+    from portkey_router.ledger.commands import LedgerStore
+    from portkey_router.ledger.keeper import LedgerOptions
     from portkey_router.pricing import Price
 
-__all__ = ["NamedEncoder", "build_cache_store", "build_router", "build_router_from_client"]
+__all__ = ["NamedEncoder", "build_cache_store", "build_ledger", "build_router", "build_router_from_client"]
 
 
 def build_router(*, from_env: bool = False, **options: Unpack[RouterOptions]) -> PortkeyRouter:
@@ -144,6 +151,56 @@ def build_cache_store(
 @functools.cache
 def _named_memory(_: str) -> MemoryCacheStore:
     return MemoryCacheStore()
+
+
+# ---- ledgers ---------------------------------------------------------------------------------------------------------
+
+
+def build_ledger(
+    url: str | None = "memory://",
+    *,
+    budgets: Iterable[Budget] = (),
+    limits: Iterable[RateLimit] = (),
+    namespace: str = "default",
+    client: Any = None,
+    timeout: float = 2.0,
+    connect_timeout: float = 2.0,
+    sinks: Sequence[Sink] = (),
+    **options: Unpack[LedgerOptions],
+) -> BudgetLedger:
+    """A ledger in this process (`memory://`; `memory://name` is one for all who name it so), or in Redis.
+
+    - `url` (`redis://`, `rediss://`, `redis+cluster://` ...) or `client`, one you already hold: any Redis from 5 on.
+    - `budgets`, `limits`: what is kept. `namespace` keeps ledgers in one Redis apart; those that share it share
+      counters, and on a cluster it is the hash tag that keeps them on one node.
+    - `timeout`, `connect_timeout`: seconds for an answer, and for getting a connection, others' turns included.
+    - `sinks`: who hears of `BudgetAlert` and `BudgetExceeded`. `options`: see `BudgetLedger`.
+
+    Raises `ConfigurationError`. No connection is made.
+    """
+    return BudgetLedger(
+        _ledger_store(url if client is None else None, client, namespace, timeout, connect_timeout),
+        budgets,
+        limits,
+        hub=EventHub(sinks),
+        **options,
+    )
+
+
+def _ledger_store(url: str | None, client: Any, namespace: str, timeout: float, connect_timeout: float) -> LedgerStore:
+    if url is not None and url.startswith("memory://"):
+        name = url.removeprefix("memory://")
+        return _named_ledger(name, namespace) if name else MemoryLedgerStore()
+    redis = RedisClient(url, client=client, timeout=timeout, connect_timeout=connect_timeout)
+    return RedisLedgerStore(redis, namespace=namespace)
+
+
+@functools.cache
+def _named_ledger(_: str, __: str) -> MemoryLedgerStore:
+    return MemoryLedgerStore()
+
+
+# ---- embedding by name -----------------------------------------------------------------------------------------------
 
 
 class NamedEncoder:

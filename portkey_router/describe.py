@@ -59,6 +59,8 @@ def route_to_dict(completion: Completion) -> dict[str, Any]:
                 "status": attempt.status,
                 "seconds": round(attempt.seconds, 6),
                 "error": attempt.error,
+                "billed": attempt.billed,
+                **({"gateway": attempt.gateway} if attempt.gateway else {}),
             }
             for attempt in route.attempts
         ],

@@ -11,6 +11,7 @@ PortkeyError
 │   └── RateLimitExceededError             .retry_after
 ├── TransportError                         the network, or the clock
 │   ├── ConnectFailedError                 no connection, or one that broke before an answer
+│   ├── CreateUnconfirmedError             .name, .found: the reply to an admin creation was lost
 │   ├── DeadlineExceededError              .phase, .seconds
 │   └── StreamInterruptedError             .partial, .usage
 ├── UpstreamError                          the gateway or the provider answered with an error
@@ -48,6 +49,7 @@ __all__ = [
     "ConnectFailedError",
     "ContentFilterError",
     "ContextLengthError",
+    "CreateUnconfirmedError",
     "DeadlineExceededError",
     "GuardrailError",
     "InvalidRequestError",
@@ -137,6 +139,18 @@ class ConnectFailedError(TransportError):
     def __init__(self, message: str, *, sent: bool = True) -> None:
         super().__init__(message)
         self.sent = sent
+
+
+class CreateUnconfirmedError(TransportError):
+    """Something was to be created in Portkey, and no reply says whether it was. It was not sent twice.
+
+    `name` is what it was to be called, `found` what there is of that name now (records of `portkey_router.admin`).
+    """
+
+    def __init__(self, message: str, *, name: str, found: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.name = name
+        self.found = tuple(found)
 
 
 class DeadlineExceededError(TransportError):
@@ -256,12 +270,23 @@ class StoreError(PortkeyError):
 
 
 class AdminError(PortkeyError):
-    """The admin API answered with an error; `status`, `code` and `body` are the reply's."""
+    """The admin API answered with an error, or with what is no answer.
+
+    `status`, `code` (Portkey's own, `AB01` ... `AB09`) and `body` are the reply's, keys removed; `retry_after` is in
+    seconds where stated.
+    """
 
     def __init__(
-        self, message: str, *, status: int, code: str | None = None, body: Mapping[str, Any] | str | None = None
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        body: Mapping[str, Any] | str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.body = body
+        self.retry_after = retry_after

@@ -24,6 +24,7 @@ from pydantic import (
 from portkey_router.bootstrap import build_router
 from portkey_router.describe import strategy_from_dict, strategy_to_dict
 from portkey_router.flow.journey import Deadlines
+from portkey_router.flow.policy import POLICY_OPTIONS, RETRY_AFTER_MAX, OnContentFilter, OnStreamBreak
 from portkey_router.planner import is_saved
 from portkey_router.providers import ModelRule
 from portkey_router.router import PortkeyRouter
@@ -85,6 +86,20 @@ class RouterFields(BaseModel):
     prices: Any = Field(default=None, exclude=True, repr=False)
     """Your prices by model (`{"my-model": Price(...)}`), or a `PriceBook`; False: no prices."""
 
+    retry_after_max: float = RETRY_AFTER_MAX
+    """Seconds: a Retry-After up to this is waited out; after a longer one the next target is asked."""
+    on_content_filter: OnContentFilter = "raise"
+    """What follows a refusal on content grounds: it is raised, or (`fallback`) the next target asked."""
+    on_stream_break: OnStreamBreak = "raise"
+    """What follows a stream that breaks after part of it was shown: it is raised, or (`restart`) a marker says that all
+    so far is void, and a whole new answer begins."""
+    wire_stream: bool = False
+    """Whether calls for whole answers stream underneath, to notice a late first token, silence, and an answer cut
+    short. A gateway's output guardrails do not run on streams."""
+    health: Any = Field(default=None, exclude=True, repr=False)
+    """What is known of targets (`portkey_router.Health`); by default all routers of the process share it."""
+    count_tokens: Any = Field(default=None, exclude=True, repr=False)
+    """Counts the tokens of a text for `CostAware`, in the place of an estimate; see `portkey_router.tokenizer`."""
     sinks: Sequence[Any] = Field(default=(), exclude=True, repr=False)
     """Who hears of every call's events: `[LogSink(), PrometheusSink()]` (see `portkey_router.sinks`)."""
 
@@ -159,7 +174,10 @@ class RouterFields(BaseModel):
             "prices": self.prices,
             "deadlines": self.deadlines,
             "max_retries": self.max_retries,
+            "health": self.health,
+            "count_tokens": self.count_tokens,
             "sinks": tuple(self.sinks),
+            **{name: getattr(self, name) for name in POLICY_OPTIONS},
         }
 
     def _the_router(self) -> PortkeyRouter:

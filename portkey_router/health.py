@@ -71,6 +71,7 @@ class TargetHealth:
 HALF_LIFE = 60.0
 _PRIOR = 19.0, 1.0
 _TARGETS_KEPT = 4096
+_SHORTEST_WAIT = 0.01  # a clock's least step may be longer than what is left
 
 
 class _State:
@@ -158,7 +159,7 @@ class Health:
             state = self._states.get(key) or self._new(key, now)
             sent = state.sent
             if state.troubled >= rules.in_a_row and len(sent) == rules.burst and now - sent[0] < rules.burst_seconds:
-                return rules.burst_seconds - (now - sent[0])
+                return max(_SHORTEST_WAIT, rules.burst_seconds - (now - sent[0]))
             sent.append(now)
             return 0.0
 

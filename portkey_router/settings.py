@@ -28,7 +28,7 @@ from portkey_router.targets import CostAware, Fallback, LoadBalance, Single, Str
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["HOSTED_GATEWAY_URL", "Settings", "load_settings", "read_environment"]
+__all__ = ["HOSTED_GATEWAY_URL", "Settings", "load_settings", "read_environment", "usable_url"]
 
 HOSTED_GATEWAY_URL = "https://api.portkey.ai/v1"
 _ROUTING_HEADERS = ("x-portkey-config", "x-portkey-provider", "x-portkey-virtual-key")
@@ -270,10 +270,11 @@ def _urls(given: str | Sequence[str] | None, env: Mapping[str, str]) -> list[str
     }
     source, urls = next(((name, value) for name, value in named.items() if value), ("", HOSTED_GATEWAY_URL))
     listed = urls.split(",") if isinstance(urls, str) else urls
-    return list(dict.fromkeys(_url(source, url) for url in listed))
+    return list(dict.fromkeys(usable_url(source, url) for url in listed))
 
 
-def _url(source: str, url: str) -> str:
+def usable_url(source: str, url: str) -> str:
+    """The URL with the `/v1` that it may lack. Raises `ConfigurationError` naming its `source`."""
     path = _path(url.strip())
     if path is None:
         msg = f"{source} is not a URL: expected something like {HOSTED_GATEWAY_URL} or http://localhost:8787/v1."

@@ -30,7 +30,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "portkey_router.messages",
         "portkey_router.sansio",
     ),
-    ("portkey_router.abilities", "portkey_router.providers", "portkey_router.secrets", "portkey_router.wire.http"),
+    (
+        "portkey_router.abilities",
+        "portkey_router.money",
+        "portkey_router.providers",
+        "portkey_router.secrets",
+        "portkey_router.windows",
+        "portkey_router.wire.http",
+    ),
     (
         "portkey_router.health",
         "portkey_router.reasoning",
@@ -47,8 +54,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("portkey_router.costing", "portkey_router.tokenizer"),
     # The wire writes targets and settings as headers, so it stands above them.
-    ("portkey_router.events", "portkey_router.wire"),
+    ("portkey_router.bound", "portkey_router.events", "portkey_router.wire"),
     ("portkey_router.budget", "portkey_router.cache", "portkey_router.planner", "portkey_router.report"),
+    ("portkey_router.ledger",),
     ("portkey_router.batches", "portkey_router.flow", "portkey_router.ranking"),
     ("portkey_router.transport.sockets",),
     ("portkey_router.stores", "portkey_router.transport"),
@@ -66,6 +74,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("portkey_router",),
     ("portkey_router.guide", "portkey_router.sandbox"),
     ("langchain_portkey_router", "llama_index_portkey", "portkey_router.cli"),
+    ("portkey_router.__main__",),
 )
 
 # Exceptions annotate with what travels, and what travels names the exceptions: types only, never at run time.
@@ -99,6 +108,11 @@ PURE = (
     "portkey_router.cache.words",
     "portkey_router.costing",
     "portkey_router.health",
+    "portkey_router.ledger.books",
+    "portkey_router.ledger.claims",
+    "portkey_router.ledger.commands",
+    "portkey_router.ledger.provider_limits",
+    "portkey_router.money",
     "portkey_router.planner",
     "portkey_router.pricing",
     "portkey_router.ranking",
@@ -106,6 +120,7 @@ PURE = (
     "portkey_router.stores.commands",
     "portkey_router.spaces",
     "portkey_router.tokens",
+    "portkey_router.windows",
     "portkey_router.wire",
 )
 # fmt: off

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from portkey_router.sandbox import PortkeyDouble
 
-pytest_plugins = ["portkey_router.sandbox.fixtures", "tests.services.fixtures"]
+pytest_plugins = ["portkey_router.sandbox.fixtures", "tests.services.fixtures", "tests.services.prism"]
 
 # Where downloads are kept; a setting of the tests' own services, read by programs that tests start.
 KEPT = frozenset({"PORTKEY_ROUTER_CACHE"})

@@ -23,11 +23,14 @@ VOLATILE = frozenset(
         "default_headers",
         "extra_headers",
         "max_retries",
+        "on_content_filter",
+        "on_stream_break",
         "parent_span_id",
         "portkey_api_key",
         "portkey_metadata",
         "portkey_tags",
         "request_timeout",
+        "retry_after_max",
         "span_id",
         "span_name",
         "stream_options",
@@ -37,6 +40,7 @@ VOLATILE = frozenset(
         "trace_id",
         "virtual_key",
         "virtual_keys",
+        "wire_stream",
     }
 )
 # The same, of OpenAI's body and of other LangChain models, whose settings we are only told.

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["without_courtesy"]
+from portkey_router.cache.normalise import normalise
+
+__all__ = ["plain_form", "without_courtesy"]
 
 _GREETING = (
     r"(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day)|excuse me|sorry(?: to bother you)?|quick question|ok"
@@ -34,14 +36,25 @@ _AFTER = re.compile(
     re.IGNORECASE,
 )
 _LEAST = 2  # words that a question keeps
-_NEAR = 160  # characters at either end that are looked at: patterns on a long text of courtesies would take their time
+_NEAR = 160  # characters at either end that are looked at
+_LONGEST = 4_000  # a document has no manners
 
 
 def without_courtesy(text: str) -> str:
-    """The question alone; the text itself where next to nothing would be left of it."""
-    question = text
-    if before := _BEFORE.match(text, 0, _NEAR):
-        question = text[before.end() :]
-    start = max(0, len(question) - _NEAR)
-    question = (question[:start] + _AFTER.sub("", question[start:])).rstrip(", ")
-    return question if len(question.split(None, _LEAST)) >= _LEAST else text
+    """The question alone; the text itself where next to nothing would be left of it. Twice is as once."""
+    question, before = text, ""
+    while question != before and len(text) <= _LONGEST:
+        before, shorter = question, _shortened(question)
+        question = shorter if len(shorter.split(None, _LEAST)) >= _LEAST else question
+    return question
+
+
+def plain_form(text: str) -> str:
+    """What is left of a question without courtesies and in its normal form: by this, two are the same question."""
+    return normalise(without_courtesy(text))
+
+
+def _shortened(text: str) -> str:
+    start = found.end() if (found := _BEFORE.match(text, 0, _NEAR)) else 0
+    tail = max(start, len(text) - _NEAR)
+    return (text[start:tail] + _AFTER.sub("", text[tail:])).rstrip(", ")

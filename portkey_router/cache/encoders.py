@@ -101,10 +101,13 @@ def vector_bytes(vector: Any) -> bytes:
     length = math.hypot(*numbers)
     if not numbers or not 0 < length < math.inf:
         raise ValueError("the embedding is empty, zero, or not finite")
-    scaled = array("f", [number / length for number in numbers])
+    if abs(length - 1) > _ONE:
+        numbers = array("f", [number / length for number in numbers])
     if _BIG_ENDIAN:
-        scaled.byteswap()
-    return scaled.tobytes()
+        numbers.byteswap()
+    return numbers.tobytes()
 
 
+_ONE = 1e-6
+"""Most encoders give vectors of this length, but for the rounding of FLOAT32."""
 _BIG_ENDIAN = array("H", [1]).tobytes() == b"\0\1"

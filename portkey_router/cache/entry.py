@@ -1,7 +1,7 @@
 """What a cache holds, and how it is written. Reading builds what is listed here and nothing else.
 
-A body is one byte that says how (`0`: as it is, `1`: zlib) and JSON. An entry names no class, and a body that is not
-exactly of this form is an error: whoever reads takes it for a miss.
+A body is one byte that says how (`0`: as it is, `1`: zlib) and a JSON list. An entry names no class, and a body that is
+not exactly of this form is an error: whoever reads takes it for a miss.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Entry:
     - `text` is the question, as asked; `created` seconds since the epoch.
     - `model`, `input_tokens`, `output_tokens` and `cost` (US dollars) are those of the call that was paid for; None
       where not known.
+    - `exact` is the digest of the request as it was, which tells the exact layer from the one that overlooks spelling.
     - `tags`, `tenant`, `namespace` and `name` (the custom key) are the user's own.
     - `target` is another entry's id, where this one only points to it.
     """
@@ -49,6 +50,7 @@ class Entry:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost: Decimal | None = None
+    exact: str = ""
     tags: tuple[str, ...] = ()
     tenant: str = ""
     namespace: str = ""
@@ -70,6 +72,7 @@ def body_of(entry: Entry, limit: int) -> bytes:
         entry.input_tokens,
         entry.output_tokens,
         None if entry.cost is None else str(entry.cost),
+        entry.exact,
         list(entry.tags),
         entry.tenant,
         entry.namespace,
@@ -84,29 +87,42 @@ def body_of(entry: Entry, limit: int) -> bytes:
     return body
 
 
+_TEXT, _COUNT = frozenset({str}), frozenset({int, type(None)})
+_MAYBE = frozenset({str, type(None)})
+_ANY = frozenset({dict, list, str, int, float, bool, type(None)})
+# Of each field in its order, what it may be; of `bool`, which passes for a number elsewhere, nothing.
+_TYPES = (
+    *(_TEXT, _ANY, _TEXT, frozenset({float, int}), _MAYBE, _COUNT, _COUNT, _MAYBE),
+    *(_TEXT, frozenset({list}), _TEXT, _TEXT, _MAYBE, _MAYBE),
+)
+
+
 def entry_of(body: bytes) -> Entry:
     """The entry in these bytes. Raises `CorruptEntryError`."""
     try:
         told = json.loads(_data(body).decode("utf-8", "surrogatepass"))
-        kind, answer, text, created, model, spent, given, cost, tags, tenant, namespace, name, target = told
-        entry = Entry(
-            kind=_of(str, kind),
-            answer=answer,
-            text=_of(str, text),
-            created=float(_of(float | int, created)),
-            model=_of(str | None, model),
-            input_tokens=_of(int | None, spent),
-            output_tokens=_of(int | None, given),
-            cost=None if cost is None else Decimal(_of(str, cost)),
-            tags=tuple([_of(str, tag) for tag in _of(list, tags)]),
-            tenant=_of(str, tenant),
-            namespace=_of(str, namespace),
-            name=_of(str | None, name),
-            target=_of(str | None, target),
+        if type(told) is not list or len(told) != len(_TYPES):
+            raise CorruptEntryError("not as many fields")
+        for value, types in zip(told, _TYPES, strict=True):
+            if type(value) not in types:
+                raise CorruptEntryError("a field of another type")
+        kind, answer, text, created, model, spent, given, cost, exact, tags, *own = told
+        paid = None if cost is None else Decimal(cost)
+        return Entry(
+            kind,
+            answer,
+            text,
+            float(created),
+            model,
+            spent,
+            given,
+            paid,
+            exact,
+            tuple([str(tag) for tag in tags]),
+            *own,
         )
-    except (ValueError, TypeError, RecursionError, InvalidOperation, zlib.error) as error:
+    except (ValueError, TypeError, RecursionError, OverflowError, InvalidOperation, zlib.error) as error:
         raise CorruptEntryError(f"no entry of this cache: {type(error).__name__}") from error
-    return entry
 
 
 def _data(body: bytes) -> bytes:
@@ -119,9 +135,3 @@ def _data(body: bytes) -> bytes:
     if not unpacker.eof:
         raise CorruptEntryError("cut short, or larger than any entry")
     return data
-
-
-def _of(kind: Any, value: Any) -> Any:
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise CorruptEntryError("a field of another type")
-    return value

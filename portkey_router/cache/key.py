@@ -6,6 +6,7 @@ The scope is hard: everything but the question itself. Only requests of one scop
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from portkey_router.cache.canonical import digest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["MINILM_WINDOW", "CacheKey", "key_of_langchain", "key_of_messages"]
 
 MINILM_WINDOW = 256
+_REMEMBERED = 2000  # characters: of longer questions nothing is kept
 _VERSION = 1  # of the digests: a change of what goes into them must not meet entries of the old kind
 
 
@@ -119,17 +121,19 @@ class _Asked:
         texts = [part for part in last["content"] if isinstance(part, str)] if last else []
         whole = "\n".join(texts)
         asked, rest = self._question(whole)
-        text = without_courtesy(asked)
+        read = _read if len(asked) <= _REMEMBERED else _read.__wrapped__
+        text, normal, why_not = read(asked, self.window_tokens, self.time_words)
         # Where texts and other parts stood, and what the others were.
         layout = (
             {**last, "content": [None if isinstance(part, str) else part for part in last["content"]]} if last else 0
         )
         earlier = turns[:-1] if last else turns
         scope = digest([_VERSION, self.tenant, self.namespace, self.settings, earlier, layout, rest])
-        why_not = self._why_not(text, media=len(texts) < len(last["content"]) if last else False)
+        if last and len(texts) < len(last["content"]):
+            why_not = "media"
         return CacheKey(
             exact=digest(["exact", scope, texts]),
-            normalised=digest(["normalised", scope, normalise(text)]),
+            normalised=digest(["normalised", scope, normal]),
             scope=scope,
             text=text,
             semantic=why_not is None,
@@ -146,16 +150,22 @@ class _Asked:
         before, found, after = whole.rpartition(text)
         return text, [before, after] if found else [whole]
 
-    def _why_not(self, text: str, *, media: bool) -> str | None:
-        if media:
-            return "media"
-        if not text.strip():
-            return "no user text"
-        if self.window_tokens is not None and exceeds(text, self.window_tokens):
-            return "longer than the encoder reads"
-        if self.time_words and (word := time_word(text)):
-            return f"time word: {word}"
-        return None
+
+@lru_cache(maxsize=4096)  # what is asked often is read once
+def _read(asked: str, window_tokens: int | None, time_words: bool) -> tuple[str, str, str | None]:  # noqa: FBT001  (a key)
+    """A question without its courtesies, its normal form, and why it may not be compared by meaning."""
+    text = without_courtesy(asked)
+    return text, normalise(text), _why_not(text, window_tokens, time_words=time_words)
+
+
+def _why_not(text: str, window_tokens: int | None, *, time_words: bool) -> str | None:
+    if not text.strip():
+        return "no user text"
+    if window_tokens is not None and exceeds(text, window_tokens):
+        return "longer than the encoder reads"
+    if time_words and (word := time_word(text)):
+        return f"time word: {word}"
+    return None
 
 
 def _layout(turn: Turn) -> Turn:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from uuid import uuid4
 
 from portkey_router.cache.breaker import Breaker
 from portkey_router.cache.counts import Counts
+from portkey_router.cache.courtesy import plain_form
 from portkey_router.cache.encoders import vector_bytes
 from portkey_router.cache.entry import CorruptEntryError, Entry, EntryTooLargeError, body_of, entry_of
-from portkey_router.cache.normalise import normalise
 from portkey_router.cache.recent import Recent
 from portkey_router.cache.results import Hit, Layer, Miss
 from portkey_router.cache.store import Marks, Row, Space, mark
@@ -99,15 +99,6 @@ class Rules:
     judge_margin: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where an entry stands: its row, the digest of its exact request, and the scope it is compared in."""
-
-    row: str
-    exact: str
-    scope: str
-
-
 class Lookups:
     """One cache's way of looking up and keeping, and what it remembers for that."""
 
@@ -145,7 +136,7 @@ class Lookups:
         row = self.row_id(key)
         try:
             found: Found | None = yield from self.ask(self.store.fetch(self.rules.name, row), deadline)
-            if found is not None and (hit := self._hit(found, read, _layer(found, key), 1.0)):
+            if found is not None and (hit := self._hit(found, read, None, 1.0, key.exact)):
                 return hit
             unread = found is not None
             if (why_not := self._why_not(key)) or self.encoder is None:
@@ -221,8 +212,13 @@ class Lookups:
     def _bar(self, found: Found) -> float:
         return 1.0 - self.rules.distance if found.bar is None else found.bar
 
-    def _hit(self, found: Found, read: Reader[T], layer: Layer, similarity: float) -> Hit[T] | None:
-        """None for an entry that is none, or whose answer is of a form that cannot be read here."""
+    def _hit(
+        self, found: Found, read: Reader[T], layer: Layer | None, similarity: float, exact: str = ""
+    ) -> Hit[T] | None:
+        """None for an entry that is none, or whose answer is of a form that cannot be read here.
+
+        Which of the two exact layers it is (`layer` None), the entry knows: that of the request `exact`, or not.
+        """
         try:
             entry = entry_of(found.body)
             value = read(entry)
@@ -230,6 +226,8 @@ class Lookups:
             self._tell("corrupt entry", f"An entry of the cache {self.rules.name!r} cannot be read: {error}")
             return None
         age = max(self._now() - entry.created, 0.0)
+        if layer is None:
+            layer = "exact" if entry.exact == exact[:32] else "normalised"
         return Hit(value, found.id, layer, min(similarity, 1.0), age, entry)
 
     def _read(self, guards: Guards, text: str) -> Features:
@@ -292,15 +290,15 @@ class Lookups:
         """
         if vector is None and self._why_not(key) is None:
             vector = yield from self._vector(key.text)
-        where = _Place(self.row_id(key), key.exact[:32], key.scope[:32])
-        return (yield from self._keep(where, entry, ttl, vector))
+        entry = replace(entry, exact=key.exact[:32])
+        return (yield from self._keep(self.row_id(key), key.scope[:32], entry, ttl, vector))
 
     def keep_in_row(self, row: str, entry: Entry, *, ttl: float | None) -> Generator[Step, Any, str | None]:
         """Keep an entry that no question leads to; gives the reason where it could not be kept."""
-        return (yield from self._keep(_Place(row, row, row), entry, ttl, None))
+        return (yield from self._keep(row, row, entry, ttl, None))
 
     def _keep(
-        self, where: _Place, entry: Entry, ttl: float | None, vector: bytes | None
+        self, row: str, scope: str, entry: Entry, ttl: float | None, vector: bytes | None
     ) -> Generator[Step, Any, str | None]:
         try:
             body = body_of(entry, self.rules.max_entry_bytes)
@@ -310,10 +308,9 @@ class Lookups:
             return self._not_kept(f"no JSON: {error}")
         space = None if vector is None or self.encoder is None else _space(self.encoder, vector)
         kept = Row(
-            id=where.row,
-            exact=where.exact,
+            id=row,
             body=body,
-            marks=marks_of(entry, where.scope),
+            marks=marks_of(entry, scope),
             created=entry.created,
             ttl=ttl,
             space=space,
@@ -379,13 +376,9 @@ def marks_of(entry: Entry, scope: str) -> Marks:
         scope=scope,
         tenant=mark("tenant", entry.tenant),
         namespace=mark("namespace", entry.namespace),
-        prompt=mark("prompt", normalise(entry.text)),
+        prompt=mark("prompt", plain_form(entry.text)),
         tags=tuple(mark("tag", tag) for tag in entry.tags),
     )
-
-
-def _layer(found: Found, key: CacheKey) -> Layer:
-    return "exact" if found.exact == key.exact[:32] else "normalised"
 
 
 def _space(encoder: Encoder, vector: bytes) -> Space:

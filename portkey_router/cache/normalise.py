@@ -17,7 +17,7 @@ _CODE = re.compile(
 )
 _SPACE = re.compile(r"\s+")
 # A comma, semicolon or colon between words; not in 1,000 or 10:30.
-_PAUSE = re.compile(r"[,;:](?=\s)")
+_PAUSE = re.compile(r"[,;:]+(?=\s)")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _QUESTION = re.compile(
     r"(?:what|who|whom|whose|which|where|when|why|how|is|are|was|were|am|do|does|did|can|could|will|would|shall|should|may"

@@ -52,7 +52,6 @@ class Row:
     """
 
     id: str
-    exact: str
     body: bytes = field(repr=False)
     marks: Marks
     created: float
@@ -67,7 +66,6 @@ class Found:
     """A row as a store gives it back; `similarity` is the cosine, where it was searched for."""
 
     id: str
-    exact: str
     body: bytes = field(repr=False)
     bar: float | None = None
     similarity: float | None = None

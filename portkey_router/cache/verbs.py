@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
+from portkey_router.cache.courtesy import plain_form
 from portkey_router.cache.entry import CorruptEntryError, Entry, entry_of
-from portkey_router.cache.normalise import normalise
 from portkey_router.cache.results import Miss, StoredEntry
 from portkey_router.cache.store import Selection, mark
 from portkey_router.cache.texts import POINTER, TEXT, named_row, text_of_entry
@@ -221,7 +221,7 @@ class Verbs:
             tenant=None if tenant is None else mark("tenant", tenant),
             namespace=None if namespace is None else mark("namespace", namespace),
             tag=None if tag is None else mark("tag", tag),
-            prompt=None if prompt is None else mark("prompt", normalise(prompt)),
+            prompt=None if prompt is None else mark("prompt", plain_form(prompt)),
             before=None if older_than is None else self._terms.now() - older_than,
         )
 

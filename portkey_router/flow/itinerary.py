@@ -62,9 +62,11 @@ class Itinerary:
             self._passed_over.append(attempt)
         return self._last_resort()
 
-    def pass_over(self, attempt: Attempt) -> None:
-        """Leave a target for the last."""
-        self._passed_over.append(attempt)
+    def pass_over(self, leg: Leg) -> None:
+        """Leave a target for the last, without having asked it."""
+        self._passed_over.append(leg.attempt)
+        if leg.probe and self._health is not None:
+            self._health.released(leg.attempt.key)
 
     def skip(self, targets: int) -> None:
         """Go past so many further targets, which the gateway has asked itself."""

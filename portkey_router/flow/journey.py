@@ -70,7 +70,7 @@ def _ask(call: Call, leg: Leg) -> Generator[Step, Any, Completion | Embeddings |
     while True:
         if not (yield from _uncrowded(call, leg, last)):
             if last is None:
-                call.itinerary.pass_over(leg.attempt)
+                call.itinerary.pass_over(leg)
             else:
                 call.errors.append(last)
             return None

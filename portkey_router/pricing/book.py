@@ -84,7 +84,7 @@ class PriceBook:
         self._portkey = {portkey_provider(name): entries for name, entries in (portkey or {}).items()}
         self._genai = genai
         self._cards: dict[tuple[str | None, ...], tuple[datetime | None, Card | None]] = {}
-        self._asked: dict[tuple[str | None, str | None], tuple[datetime, Card | None]] = {}
+        self._asked: dict[tuple[str | None, ...], tuple[datetime, Card | None]] = {}
 
     def __repr__(self) -> str:
         return f"PriceBook({len(self._prices)} prices, portkey={sorted(self._portkey)}, genai={self._genai})"
@@ -132,19 +132,21 @@ class PriceBook:
         whose = priced_as(provider, None, model, model)
         return None if whose.provider is None else genai_context_window(whose.provider, whose.model)
 
-    def card(self, provider: str | None, model: str | None, at: datetime) -> Card | None:
+    def card(
+        self, provider: str | None, model: str | None, at: datetime, *, service_tier: str | None = None
+    ) -> Card | None:
         """The rates of a model, before a call: yours, else those of the tables; None where none knows it.
 
         `provider` is the one that the target names; without it the model's name is a guess at it. Kept for the minute
         of `at`, so that asking for every target of every call costs next to nothing.
         """
-        key, minute = (provider, model), at.replace(second=0, microsecond=0)
+        key, minute = (provider, model, service_tier), at.replace(second=0, microsecond=0)
         kept = self._asked.get(key)
         if kept is None or kept[0] != minute:
             if len(self._asked) >= _CARDS_KEPT:
                 self._asked.clear()
             whose = priced_as(provider, None, None, model)
-            kept = self._asked[key] = (minute, self._own(whose) or self._card(whose, None, at))
+            kept = self._asked[key] = (minute, self._own(whose) or self._card(whose, service_tier, at))
         return kept[1]
 
     def _cost(self, usage: Usage, whose: PricedAs, tier: str | None, at: datetime | None) -> Cost | None:

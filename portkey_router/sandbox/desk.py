@@ -95,11 +95,16 @@ class Desk:
                 closed_early=found.closed_early if closed_early is None else closed_early,
             )
 
+    def next_fault(self, name: str) -> Fault:
+        """The first of the queue, else the standing one."""
+        with self._lock:
+            provider = self._name(name)
+            return provider.queue.popleft() if provider.queue else provider.standing
+
     def answer(self, name: str, path: str, body: Any) -> Reply:
         """The provider's next answer: its next fault, applied to what the request asks for."""
         with self._lock:
-            provider = self._name(name)
-            fault = provider.queue.popleft() if provider.queue else provider.standing
+            provider, fault = self._name(name), self.next_fault(name)
             self._count += 1
             moment = Moment(self._count, int(time.time()), self._remembered(provider, body))
         return answer(path, body, fault, moment)

@@ -26,6 +26,7 @@ Kind = Literal[
     "no_finish_reason",
     "no_done",
     "pings",
+    "stall",
 ]
 
 # What OpenAI says with each status: message, type, code.
@@ -67,6 +68,7 @@ class Fault:
     first_token: float = 0.0
     between: float = 0.0
     after: int = 0
+    ping: bool = False
 
     @classmethod
     def ok(cls) -> Fault:
@@ -156,6 +158,14 @@ class Fault:
     def no_done(cls) -> Fault:
         """The stream says why it finished, then ends without `[DONE]`."""
         return cls("no_done")
+
+    @classmethod
+    def stall(cls, after: int = 1, *, ping: bool = False) -> Fault:
+        """A stream falls silent after that many events, and stays open; -1: after all of them but `[DONE]`.
+
+        `ping`: it sends comments and empty events all the while. An answer that is not streamed never comes.
+        """
+        return cls("stall", after=after, ping=ping)
 
     @classmethod
     def pings(cls) -> Fault:

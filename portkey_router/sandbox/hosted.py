@@ -6,7 +6,8 @@ with sandbox.portkey() as server:
     ChatPortkey(base_url=server.url, api_key=server.api_key, virtual_key="vk-a")
 ```
 
-The service adds virtual keys and the Model Catalog, saved configs, budgets, guardrails and a cache. The providers
+The service adds virtual keys and the Model Catalog, saved configs, budgets, guardrails and a cache, and an admin API
+at the same address (`AdminClient(base_url=server.url, api_key=server.api_key)`). The providers
 behind it are those of `providers()`, by the slug of their key, with the same faults and the same log.
 """
 
@@ -14,9 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from portkey_router.sandbox.config_check import faults_of
+from portkey_router.sandbox.control import Control, is_admin
 from portkey_router.sandbox.desk import Desk
 from portkey_router.sandbox.relay import failure
 from portkey_router.sandbox.replies import json_reply
@@ -31,12 +33,14 @@ if TYPE_CHECKING:
 
     from portkey_router.sandbox.desk import Received
     from portkey_router.sandbox.faults import Fault
+    from portkey_router.sandbox.replies import Reply
 
 __all__ = ["PortkeyDouble", "portkey"]
 
 API_KEY: Final = "pk-sandbox-key"
 # The name under which the log holds what arrived at Portkey itself.
 PORTKEY: Final = "portkey"
+ADMIN: Final = "admin"
 ANSWERED: Final = frozenset({"/chat/completions", "/embeddings"})
 
 
@@ -47,11 +51,27 @@ class PortkeyDouble:
     or as the bearer. The virtual key "vk-openai" is there from the start.
     """
 
-    def __init__(self, root: str, desk: Desk, vault: Vault, api_key: str) -> None:
+    def __init__(self, root: str, desk: Desk, control: Control, api_key: str) -> None:
         self.url = f"{root}/v1"
         self.api_key = api_key
         self._desk = desk
-        self._vault = vault
+        self._vault = control.vault
+        self._control = control
+
+    # ---- its administration --------------------------------------------------------------------------------------
+
+    def administer(self, *, catalog: bool = True, shapes: Literal["wrapped", "bare"] = "wrapped") -> None:
+        """What the admin API is like: with the Model Catalog or from before it, and which documented reply shape.
+
+        Faults of the admin API are scripted under the name "admin". One that breaks the connection loses the reply to
+        what was done; one with a status keeps it from being done.
+        """
+        self._control.catalog, self._control.shapes = catalog, shapes
+
+    @property
+    def admin_requests(self) -> tuple[Received, ...]:
+        """What arrived at the admin API, in order; `path` begins with the method: `POST /v1/virtual-keys`."""
+        return self._desk.log(ADMIN)
 
     # ---- the account ---------------------------------------------------------------------------------------------
 
@@ -126,16 +146,34 @@ def portkey(*, api_key: str = API_KEY, pace: float = 0.02) -> Iterator[PortkeyDo
     between the retries of a config: Portkey waits 1, 2, 4 ... seconds, the double by default a fiftieth of that.
     """
     desk, vault = Desk(), Vault({"vk-openai": Stored("vk-openai", "openai")})
-    board = Switchboard(desk, vault, api_key, pace)
+    board, control = Switchboard(desk, vault, api_key, pace), Control(vault)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         path = request.path.removeprefix("/v1")
+        if (reply := await _administered(request, desk, control, api_key)) is not None:
+            return await send(request, reply)
         call = Call(path, {key.lower(): value for key, value in request.headers.items()}, await parsed(request))
         entry = desk.receive(PORTKEY, request.path, call.headers, call.body)
         return await _answer(request, call, board, entry)
 
     with serving(handle) as root:
-        yield PortkeyDouble(root, desk, vault, api_key)
+        yield PortkeyDouble(root, desk, control, api_key)
+
+
+async def _administered(request: web.Request, desk: Desk, control: Control, api_key: str) -> Reply | None:
+    """The admin API's reply; None where the request is none of its."""
+    route = request.path.removeprefix("/v1")
+    if not is_admin(route):
+        return None
+    body = await parsed(request)
+    headers = {key.lower(): value for key, value in request.headers.items()}
+    entry = desk.receive(ADMIN, f"{request.method} {request.path_qs}", headers, body)
+    if headers.get("x-portkey-api-key") != api_key:
+        reply = json_reply({"success": False, "data": {"message": "Unauthorised Request", "errorCode": "AB05"}}, 401)
+    else:
+        reply = control.answer(request.method, route, request.query, body, desk.next_fault(ADMIN))
+    desk.note(entry, status=reply.status)
+    return reply
 
 
 async def _answer(request: web.Request, call: Call, board: Switchboard, entry: int) -> web.StreamResponse:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from portkey_router.sandbox.desk import Received
     from portkey_router.sandbox.faults import Fault
 
-__all__ = ["Providers", "providers"]
+__all__ = ["Providers", "answer", "providers"]
 
 # The provider behind `Providers.url`, whose path names none.
 DEFAULT = "default"
@@ -84,13 +84,14 @@ def providers(*, latency: float = 0.0) -> Iterator[Providers]:
         if request.method != "POST" or path not in {"/chat/completions", "/embeddings"}:
             message = f"Unknown request URL: {request.method} {request.path}"
             return await send(request, json_reply(error_body(404, message), 404))
-        return await _answer(request, desk, name, path, latency)
+        return await answer(request, desk, name, path, latency)
 
     with serving(handle) as root:
         yield Providers(root, desk)
 
 
-async def _answer(request: web.Request, desk: Desk, name: str, path: str, latency: float) -> web.StreamResponse:
+async def answer(request: web.Request, desk: Desk, name: str, path: str, latency: float = 0.0) -> web.StreamResponse:
+    """Answer a request as the provider of that name would: by its script, and into the log."""
     body = await parsed(request)
     headers = {key.lower(): value for key, value in request.headers.items()}
     entry = desk.receive(name, request.path, headers, body)

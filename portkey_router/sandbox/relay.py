@@ -43,7 +43,7 @@ def relayed(reply: Reply, provider: str, *, streamed: bool) -> Reply:
     not JSON, or not whole, is the gateway's own stumble.
     """
     if reply.frames is not None:
-        return replace(reply, ending="whole")
+        return reply if reply.ending in {"silent", "pings"} else replace(reply, ending="whole")
     if reply.ending == "reset" and not reply.body:
         return fetch_failed("read ECONNRESET")
     if streamed and reply.status == OK:

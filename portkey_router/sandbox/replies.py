@@ -12,13 +12,13 @@ from portkey_router.sandbox.faults import Fault, error_body
 from portkey_router.sandbox.streaming import DONE, events, frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from portkey_router.sandbox.engine import Moment
 
-__all__ = ["JSON", "SSE", "Ending", "Reply", "answer", "json_reply"]
+__all__ = ["JSON", "SSE", "Ending", "Reply", "answer", "faulty", "json_reply"]
 
-Ending = Literal["whole", "reset", "broken", "never"]
+Ending = Literal["whole", "reset", "broken", "never", "silent", "pings"]
 JSON: Mapping[str, str] = {"content-type": "application/json"}
 SSE: Mapping[str, str] = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 PAGE = "<html>\n<head><title>{0}</title></head>\n<body><center><h1>{0}</h1></center><hr>nginx</body>\n</html>\n"
@@ -32,7 +32,8 @@ class Reply:
     `frames` are the SSE events of a stream; None: the answer is `body`, not streamed. `late` is the wait before the
     first event (of an unstreamed answer: before the whole of it), `between` the wait between events, in seconds.
     `ending` says how it ends: `whole`; `reset` (TCP reset after the frames; an unstreamed answer: at once if `body`
-    is empty, else in the middle of it); `broken` (an unstreamed body that stops half-way); `never` (no answer).
+    is empty, else in the middle of it); `broken` (an unstreamed body that stops half-way); `never` (no answer);
+    `silent` and `pings` (a stream that says nothing more, or nothing but pings, and stays open).
     """
 
     status: int = 200
@@ -68,6 +69,18 @@ def answer(path: str, body: Any, fault: Fault, moment: Moment) -> Reply:
     return _unstreamed(json_reply(completion), fault)
 
 
+def faulty(fault: Fault, ordinary: Callable[[], Reply]) -> Reply:
+    """An unstreamed answer with that fault; `ordinary` makes it, and is not called where the fault leaves no answer.
+
+    A connection that is reset, cut or never answered is lost after the answer was made.
+    """
+    refusal = _refusal(fault)
+    if refusal is not None and refusal.ending == "whole":
+        return refusal
+    made = ordinary()
+    return refusal or _unstreamed(made, fault)
+
+
 def _refusal(fault: Fault) -> Reply | None:
     """The answer where the fault leaves nothing of the ordinary one, streamed or not."""
     if fault.kind == "status":
@@ -92,6 +105,8 @@ def _unstreamed(reply: Reply, fault: Fault) -> Reply:
         return replace(reply, late=fault.first_token)
     if fault.kind == "invalid_json":
         return replace(reply, body=reply.body[: len(reply.body) // 2])
+    if fault.kind == "stall":
+        return replace(reply, ending="never")
     if fault.kind in {"reset", "cut"}:
         return replace(reply, ending="reset" if fault.kind == "reset" else "broken")
     return reply
@@ -116,6 +131,9 @@ def _streamed(listed: list[dict[str, Any]], fault: Fault) -> Reply:  # noqa: PLR
             return replace(reply, frames=(*frames[: fault.after], frame(fault.body)))
         case "no_finish_reason":
             return replace(reply, frames=(*(frame(event) for event in _without_reason(listed)), DONE))
+        case "stall":
+            ending: Ending = "pings" if fault.ping else "silent"
+            return replace(reply, frames=tuple(frames[: fault.after]), ending=ending)
         case "no_done":
             return replace(reply, frames=tuple(frames[:-1]))
         case "pings":

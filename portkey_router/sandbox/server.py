@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from portkey_router.sandbox.replies import PING
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
@@ -24,6 +26,7 @@ __all__ = ["close_listener", "parsed", "send", "serving"]
 START_SECONDS = 10.0
 # What was written must reach the client before the reset does, which would overtake it.
 SETTLE_SECONDS = 0.05
+PING_SECONDS = 0.05
 # Turns of the loop after which nothing is under way that needs no other side.
 TURNS = 8
 BIGGEST_BODY = 64 * 2**20
@@ -144,11 +147,21 @@ async def _send_stream(request: web.Request, reply: Reply) -> web.StreamResponse
             await asyncio.sleep(wait)
         await response.write(frame)
         wait = reply.between
-    if reply.ending == "reset":
+    if reply.ending in {"silent", "pings"}:
+        await _stall(response, ping=reply.ending == "pings")
+    elif reply.ending == "reset":
         await _reset(request)  # nothing can be written any more, its end neither
     else:
         await response.write_eof()
     return response
+
+
+async def _stall(response: web.StreamResponse, *, ping: bool) -> None:
+    """Keep the stream open until the client goes."""
+    while ping:
+        await response.write(PING)
+        await asyncio.sleep(PING_SECONDS)
+    await asyncio.Event().wait()
 
 
 async def _send_half(request: web.Request, reply: Reply) -> web.StreamResponse:

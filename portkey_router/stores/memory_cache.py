@@ -152,7 +152,7 @@ class MemoryCacheStore:
 
 
 def _found(row: Row, similarity: float | None = None) -> Found:
-    return Found(row.id, row.exact, row.body, row.bar, similarity)
+    return Found(row.id, row.body, row.bar, similarity)
 
 
 # ---- vectors ---------------------------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """A cache's rows in Redis or Valkey: commands and replies, without I/O.
 
-A row is a HASH `{name}:e:{id}`: `a` its body, `x` the digest of the exact request, `b` its bar, `c` when it was made,
-TAGs for scope, tenant, namespace, tags and prompt, and the vector in a field named after its encoder. So one index per
-encoder (`{name}:i:{version}:{fingerprint}`) sees the rows of that encoder alone, and the exact layers all of them.
-Nothing is used here that Valkey-search does not speak.
+A row is a HASH `{name}:e:{id}`: `a` its body, `b` its bar, `c` when it was made, TAGs for scope, tenant, namespace,
+tags and prompt, and the vector in a field named after its encoder. So one index per encoder
+(`{name}:i:{version}:{fingerprint}`) sees the rows of that encoder alone, and the exact layers all of them. Nothing is
+used here that Valkey-search does not speak.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class RedisCacheStore:
 
     def fetch(self, name: str, row: str) -> Commands[Found | None]:
         """The row of this id."""
-        body, exact, bar = yield ("HMGET", _key(name, row), "a", "x", "b")
-        return None if body is None else Found(row, _text(exact), body, _number(bar))
+        body = yield ("HGET", _key(name, row), "a")
+        return None if body is None else Found(row, body)
 
     def search(self, name: str, space: Space, scope: str, vector: bytes, count: int) -> Commands[list[Found] | None]:
         """The nearest rows of a scope, the nearest first; None where this Redis has no search.
@@ -114,7 +114,7 @@ class RedisCacheStore:
         """Keep a row, in the place of one with its id."""
         marks = row.marks
         fields: list[str | bytes | float] = [
-            *("a", row.body, "x", row.exact[:32], "c", f"{row.created:.3f}"),
+            *("a", row.body, "c", f"{row.created:.3f}"),
             *("s", marks.scope, "t", marks.tenant, "n", marks.namespace, "p", marks.prompt),
         ]
         if marks.tags:
@@ -138,10 +138,10 @@ class RedisCacheStore:
         keys = yield from self._selected(name, selection, limit)
         found: list[Found] = []
         for chunk in _chunks(keys):
-            replies = yield [("HMGET", key, "a", "x", "b") for key in chunk]
+            replies = yield [("HMGET", key, "a", "b") for key in chunk]
             for key, reply in zip(chunk, replies, strict=True):
                 if not isinstance(reply, StoreError) and reply[0] is not None:
-                    found.append(Found(_row_of(key), _text(reply[1]), reply[0], _number(reply[2])))
+                    found.append(Found(_row_of(key), reply[0], _number(reply[1])))
         return found
 
     def remove(self, name: str, rows: list[str]) -> Commands[int]:
@@ -197,7 +197,7 @@ class RedisCacheStore:
     def _question(self, index: str, space: Space, scope: str, vector: bytes, count: int) -> Command:
         query = f"(@s:{{{scope}}})=>[KNN {count} @{self._field(space)} $q AS d]"
         return (
-            *("FT.SEARCH", index, query, "PARAMS", "2", "q", self._packed(vector), "RETURN", "4", "a", "x", "b", "d"),
+            *("FT.SEARCH", index, query, "PARAMS", "2", "q", self._packed(vector), "RETURN", "3", "a", "b", "d"),
             *("LIMIT", "0", str(count), "DIALECT", "2"),
         )
 
@@ -296,8 +296,7 @@ def _nearest(reply: Any) -> list[Found]:
         body = fields.get(b"a")
         if distance is None or not isinstance(body, bytes):
             continue  # it expired just now
-        row = _row_of(key)
-        found.append(Found(row, _text(fields.get(b"x")), body, _number(fields.get(b"b")), 1.0 - distance))
+        found.append(Found(_row_of(key), body, _number(fields.get(b"b")), 1.0 - distance))
     return sorted(found, key=lambda each: each.similarity or 0.0, reverse=True)
 
 

@@ -218,6 +218,7 @@ def _open_sync(settings: _Settings) -> Trips:
         "retry": _no_retry(redis),
         "socket_connect_timeout": settings.connect_timeout,
         "max_connections": settings.max_connections,
+        "protocol": 2,  # smaller replies, and none that nobody asked for; the URL's own wins
     }
     if settings.cluster:
         options["socket_timeout"] = settings.timeout
@@ -234,6 +235,7 @@ def _open_async(settings: _Settings) -> AsyncTrips:
         "socket_connect_timeout": settings.connect_timeout,
         "socket_timeout": None,  # there the loop's own timeouts are exact
         "max_connections": settings.max_connections,
+        "protocol": 2,  # as above
     }
     if settings.cluster:
         client = _made(aioredis.RedisCluster, settings.plain_url, options)

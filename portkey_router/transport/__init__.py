@@ -123,6 +123,8 @@ class _Pool:
             connector=_connector_class()(limit=0, keepalive_timeout=KEEPALIVE, resolver=_resolver_class()()),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+        # aiohttp would send a GET, PUT or DELETE again by itself where a reused connection breaks (see `KEEPALIVE`).
+        self.session._retry_connection = False  # noqa: SLF001  (no public way)
         self._keeper = self._keep()
         # Past that point the loop would only warn of a generator it will not close: the sweep does.
         if not getattr(loop, "_asyncgens_shutdown_called", False):
@@ -288,7 +290,7 @@ class HttpStream:
             if rest := self._salvage():
                 return rest
             self.abort()
-            failure, cause = _failures().broken(error, self._call.url), _failures().cause(error)
+            failure, cause = _failures().broken(error, self._call), _failures().cause(error)
         except BaseException:
             self.abort()
             raise

@@ -36,6 +36,12 @@ def late(url: str, expiry: Expiry) -> DeadlineExceededError:
     )
 
 
+def _reach(call: HttpCall) -> str:
+    """What to do about a connection that failed."""
+    who = "the gateway" if call.variable == "PORTKEY_GATEWAY_URL" else "it"
+    return f"is {who} running and reachable? check {call.variable}"
+
+
 class Failures:
     """Knows aiohttp's exceptions. It is handed the library, which only `transport` imports."""
 
@@ -61,10 +67,10 @@ class Failures:
         tells = isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError)
         return None if tells or type(error) is ValueError else error
 
-    def broken(self, error: BaseException, url: str) -> ConnectFailedError:
+    def broken(self, error: BaseException, call: HttpCall) -> ConnectFailedError:
         """The error for a connection that broke, or was never made."""
         return ConnectFailedError(
-            f"{where(url)}: {self._why(error)}; is the gateway running and reachable? check PORTKEY_GATEWAY_URL",
+            f"{where(call.url)}: {self._why(error)}; {_reach(call)}",
             sent=not isinstance(error, self._aiohttp.ClientConnectorError),
         )
 
@@ -73,24 +79,23 @@ class Failures:
         aiohttp = self._aiohttp
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return DeadlineExceededError(
-                f"no connection to {where(call.url)} within {call.connect:g} s; "
-                "is the gateway running and reachable? check PORTKEY_GATEWAY_URL",
+                f"no connection to {where(call.url)} within {call.connect:g} s; {_reach(call)}",
                 phase="connect",
                 seconds=call.connect,
             )
         # Before ValueError, which a refused certificate also is.
         if isinstance(error, aiohttp.ClientConnectionError | OSError):
-            return self.broken(error, call.url)
+            return self.broken(error, call)
         if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
             return ConfigurationError(
-                f"not a usable URL for {where(call.url)}; PORTKEY_GATEWAY_URL must look like http://localhost:8787/v1"
+                f"not a usable URL for {where(call.url)}; {call.variable} must look like http://localhost:8787/v1"
             )
         if isinstance(error, ValueError):
             return ConfigurationError(
                 f"the request to {where(call.url)} cannot be written as HTTP; "
-                "is there a line break in a key or header, or a login in PORTKEY_GATEWAY_URL?"
+                f"is there a line break in a key or header, or a login in {call.variable}?"
             )
-        return self.broken(error, call.url)
+        return self.broken(error, call)
 
     def _why(self, error: BaseException) -> str:
         aiohttp = self._aiohttp

@@ -30,7 +30,7 @@ from portkey_router.wire.context_length import sizes, speaks_of_context_length
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["CLOUDFLARE", "classify", "classify_body", "retry_after"]
+__all__ = ["CLOUDFLARE", "classify", "classify_body", "read_error", "retry_after"]
 
 GUARDRAIL_DENIED = 446
 BUDGET_EXHAUSTED = 412
@@ -69,7 +69,7 @@ def classify_body(status: int, headers: Mapping[str, str], body: Any) -> Upstrea
     """The same for a body already parsed and without keys (an error inside a stream, or in a reply with status 200)."""
     if isinstance(body, list) and body:
         body = body[0]  # Google wraps its error in a list
-    message, code, provider = _read(body)
+    message, code, provider = read_error(body)
     provider = provider or headers.get("x-portkey-provider") or None
     kind = _kind(status, code, message)
     error = kind(
@@ -102,7 +102,7 @@ def _made_by_gateway(status: int, headers: Mapping[str, str], body: Any) -> bool
     return not any(name.startswith("x-portkey-") for name in headers)
 
 
-def _read(body: Any) -> tuple[str, str | None, str | None]:
+def read_error(body: Any) -> tuple[str, str | None, str | None]:
     """Message, code and provider, from whichever shape the body has."""
     if not isinstance(body, dict):
         return _plain(str(body)), None, None

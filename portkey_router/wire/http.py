@@ -31,7 +31,8 @@ class HttpCall:
     """A request to make. `headers` may hold keys, so they stay out of the repr.
 
     `connect` bounds getting a connection (DNS, TCP and TLS), in seconds. `expiry` bounds everything up to the
-    whole reply (`send`) or up to the reply's headers (`open`).
+    whole reply (`send`) or up to the reply's headers (`open`). `variable` is the setting that errors name where the
+    other side cannot be reached.
     """
 
     url: str
@@ -40,6 +41,7 @@ class HttpCall:
     body: bytes = field(default=b"", repr=False)
     method: str = "POST"
     connect: float = 5.0
+    variable: str = "PORTKEY_GATEWAY_URL"
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,8 +220,8 @@ BODIES = {
     "a bomb": BOMB,
     "no JSON": b"0{",
     "JSON of another form": b'0{"kind": "spoken"}',
-    "wrong types": b'0["spoken",{"text":"Evil."},7,1.0,null,null,null,null,[],"","",null,null]',
-    "a class to build": b'0["os.system",{"text":"Evil."},"How?",1.0,null,null,null,null,[],"","",null,null]',
+    "wrong types": b'0["spoken",{"text":"Evil."},7,1.0,null,null,null,null,"",[],"","",null,null]',
+    "a class to build": b'0["os.system",{"text":"Evil."},"How?",1.0,null,null,null,null,"",[],"","",null,null]',
     "deep": b'0["spoken",' + b"[" * 100_000 + b"]" * 100_000 + b"]",
 }
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portkey_router.cache.courtesy import without_courtesy
+from portkey_router.cache.courtesy import plain_form, without_courtesy
 from portkey_router.cache.normalise import normalise
 from portkey_router.cache.windows import exceeds, upper_estimate
 
@@ -31,6 +31,24 @@ ANY_TEXT = (
 def test_courtesies_go_where_they_stand_apart(text: str, question: str) -> None:
     """The question is what is left; a text of courtesies stays."""
     assert without_courtesy(text) == question
+
+
+SAID = ["hi,", "please", "Could you", "tell me", "how", "now?", "thanks!", "Thank you.", "a", ":)", "ok,", "can I ask"]
+
+
+@given(ANY_TEXT | st.lists(st.sampled_from(SAID), max_size=9).map(" ".join))
+def test_courtesies_taken_away_twice_are_taken_away_once(text: str) -> None:
+    """So an entry, which keeps the question alone, is found by it in any dress; and no text is left without words."""
+    assert without_courtesy(without_courtesy(text)) == without_courtesy(text)
+    assert plain_form(without_courtesy(text)) == plain_form(text)
+    assert bool(without_courtesy(text).strip()) is bool(text.strip())
+
+
+def test_a_document_has_no_manners() -> None:
+    """Long texts are left as they are, in both ways."""
+    text = "Hello, " + "word " * 1_000 + "? Thanks!"
+    assert without_courtesy(text) == text
+    assert normalise(text) == text
 
 
 @given(ANY_TEXT)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from portkey_router.cache.quantities import differing, quantities
+from portkey_router.cache.quantities import differing, quantities, units
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,10 @@ def test_a_unit_left_out_fits_any() -> None:
     assert differing([("~1", "")], []) is None
     assert differing([("~1", "")], [("2", "")]) == "numbers"
     assert differing([("1", "")], [("~1", "week")]) is None
+
+
+def test_units_are_read_without_a_number_too() -> None:
+    """Names and signs, by dimension; short names only where they are no words, and `has` is not several hectares."""
+    assert units(["price", "in", "$", "per", "litre"]) == {("money", "usd"), ("volume", "litre")}
+    assert units(["ten", "pounds"]) == {("mass", "pound"), ("money", "pound")}
+    assert units(["who", "has", "a", "bag", "in", "m", "or", "g"]) == frozenset()

@@ -288,7 +288,7 @@ def test_clearing_by_what_fits(store_url: str, make_cache: Callable[..., Semanti
     moment[0] = 1400.0
     assert ask(cache, "clear", tag="no such tag") == 0
     assert ask(cache, "clear", tag="y:z, {w}", namespace="n", tenant="t") == 1
-    assert ask(cache, "clear", prompt=QUESTION.upper(), namespace="n") == 2
+    assert ask(cache, "clear", prompt=f"Hello, {QUESTION.upper()} Thanks!", namespace="n") == 2
     assert ask(cache, "clear", older_than=350) == 2
     assert ask(cache, "clear", tenant="t") == 2
     assert ask(cache, "clear", tag="x") == 1

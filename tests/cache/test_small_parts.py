@@ -40,6 +40,7 @@ ENTRIES = st.builds(
     input_tokens=st.none() | st.integers(0, 10**9),
     output_tokens=st.none() | st.integers(0, 10**9),
     cost=st.none() | st.decimals(0, 1000, allow_nan=False, places=9),
+    exact=TEXTS,
     tags=st.lists(TEXTS, max_size=3).map(tuple),
     tenant=TEXTS,
     namespace=TEXTS,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from portkey_router.errors import ConnectFailedError, DeadlineExceededError
 from portkey_router.flow.journey import Deadlines, Surroundings, journey
-from portkey_router.flow.steps import Abort, Open, Read, ReadAll, Send, Show, Step, Wait
+from portkey_router.flow.steps import Abort, Emit, Open, Read, ReadAll, Send, Show, Step, Wait
+from portkey_router.health import Health
 from portkey_router.messages import Chunk, Completion, Embeddings, Request
 from portkey_router.planner import Attempt, Plan
 from portkey_router.targets import FALLBACK_STATUS_CODES
@@ -155,12 +158,12 @@ def target(
     tries: int = 1,
     fall_over_on: Iterable[int] | None = None,
     headers: Mapping[str, str] | None = None,
+    **more: Any,
 ) -> Attempt:
     """An attempt at a target of this name."""
     codes = frozenset(FALLBACK_STATUS_CODES if fall_over_on is None else fall_over_on)
-    return Attempt(
-        target=name, model=f"model-{name}", reason="a test", tries=tries, headers=headers or {}, fall_over_on=codes
-    )
+    given = {"model": f"model-{name}", "reason": "a test", "headers": headers or {}, "key": name, **more}
+    return Attempt(target=name, tries=tries, fall_over_on=codes, **given)
 
 
 def plan(*attempts: Attempt, run_on: Any = "client") -> Plan:
@@ -169,13 +172,24 @@ def plan(*attempts: Attempt, run_on: Any = "client") -> Plan:
 
 
 def start(
-    attempts: Plan, *, stream: bool = False, clock: Clock | None = None, deadlines: Deadlines | None = None
-) -> Generator[Step, Any, None]:
-    """A journey, not yet begun."""
-    around = Surroundings(
-        URL, {"x-portkey-trace-id": "t-1"}, deadlines or Deadlines(), clock=clock or Clock(), chance=lambda: 0.5
+    attempts: Plan,
+    *,
+    stream: bool = False,
+    clock: Clock | None = None,
+    deadlines: Deadlines | None = None,
+    body: Mapping[str, Any] | None = None,
+    **around: Any,
+) -> Generator[Any, Any, None]:
+    """A journey, not yet begun; `around` is more of its surroundings."""
+    surroundings = Surroundings(
+        URL,
+        {"x-portkey-trace-id": "t-1"},
+        deadlines or Deadlines(),
+        clock=clock or Clock(),
+        chance=lambda: 0.5,
+        **around,
     )
-    return journey(Request(HELLO, stream=stream), attempts, around)
+    return journey(Request(HELLO, stream=stream, body=body or {}), attempts, surroundings)
 
 
 def tell(
@@ -183,12 +197,16 @@ def tell(
     *replies: Reply,
     stream: bool | None = None,
     clock: Clock | None = None,
-    deadlines: Deadlines | None = None,
+    **more: Any,
 ) -> Told:
     """Feed a journey its replies until it ends; it must use them all."""
     clock = clock or Clock()
     streamed = any(isinstance(reply, Stream) for reply in replies) if stream is None else stream
-    going = start(attempts, stream=streamed, clock=clock, deadlines=deadlines)
+    return feed(start(attempts, stream=streamed, clock=clock, **more), replies, clock)
+
+
+def feed(going: Generator[Any, Any, None], replies: Iterable[Reply], clock: Clock) -> Told:
+    """The same for a journey that is given."""
     script, told = iter(replies), Told([], [])
     resume, outcome = going.send, None
     try:
@@ -199,6 +217,8 @@ def tell(
                 told.shown.append(step.item)
             if isinstance(step, Wait):
                 clock.now += step.seconds
+            if isinstance(step, Emit):
+                step.hub.emit(step.event)
             try:
                 resume, outcome = going.send, perform(step, script)
             except BaseException as error:  # noqa: BLE001  (handed to the journey, as a driver does)
@@ -209,6 +229,38 @@ def tell(
         told.error = error
     assert next(script, None) is None, "the journey left replies unused"
     return told
+
+
+def late(phase: str = "first_token") -> DeadlineExceededError:
+    """A deadline that passed."""
+    return DeadlineExceededError("late", phase=phase, seconds=1)  # type: ignore[arg-type]
+
+
+def memory() -> Health:
+    """Health as new."""
+    return Health(threading.Lock())
+
+
+def down(health: Health, name: str, clock: Clock, times: int = 3) -> None:
+    """Make a target's circuit open."""
+    for _ in range(times):
+        health.failed(name, clock.now, 0.5)
+
+
+def asked(told: Told) -> list[str]:
+    """The targets asked, in order."""
+    return [call.body.split(b'"model":"model-')[1].split(b'"')[0].decode() for call in told.calls]
+
+
+def too_long(limit: int = 8192, needed: int = 10_000) -> HttpReply:
+    """OpenAI's refusal of a prompt too long."""
+    words = f"This model's maximum context length is {limit} tokens."
+    return failed(400, f"{words} However, your messages resulted in {needed} tokens.", "context_length_exceeded")
+
+
+REFUSED = ConnectFailedError("connection refused", sent=False)
+RESET = ConnectFailedError("connection reset")
+FILTERED = failed(400, "The response was filtered: hate", "content_filter")
 
 
 class SyncPort:

@@ -15,6 +15,8 @@ from portkey_router.errors import (
     AllTargetsFailedError,
     BudgetExceededError,
     ConfigurationError,
+    ConnectFailedError,
+    CreateUnconfirmedError,
     DeadlineExceededError,
     NotEnabledError,
     PortkeyError,
@@ -30,6 +32,8 @@ PARTIAL = Completion((Choice({"role": "assistant", "content": "Hel"}),), "gpt-4o
 
 ATTRIBUTES: dict[type[PortkeyError], dict[str, Any]] = {
     RateLimitExceededError: {"retry_after": 2.5},
+    ConnectFailedError: {"sent": False},
+    CreateUnconfirmedError: {"name": "OpenAI-Prod", "found": ("openai-prod",)},
     DeadlineExceededError: {"phase": "first_token", "seconds": 60.0},
     StreamInterruptedError: {"partial": PARTIAL, "usage": Usage(5, 2, 7)},
     UpstreamError: {
@@ -42,7 +46,7 @@ ATTRIBUTES: dict[type[PortkeyError], dict[str, Any]] = {
         "provider": "openai",
     },
     AllTargetsFailedError: {"attempts": (RECORD,), "errors": (ConfigurationError("first"), ConfigurationError("last"))},
-    AdminError: {"status": 404, "code": "AB08", "body": {"success": False}},
+    AdminError: {"status": 404, "code": "AB08", "body": {"success": False}, "retry_after": 2.0},
 }
 
 

@@ -38,6 +38,7 @@ class Scripted(BaseChatModel):
     provider: str = "openai"
     inner: Any = None
     as_child: bool = True
+    together: Any = None
     llm_output: dict[str, Any] | None = None
 
     @property
@@ -66,6 +67,8 @@ class Scripted(BaseChatModel):
             handlers = run_manager.inheritable_handlers
             manager = CallbackManager(handlers, inheritable_handlers=handlers, parent_run_id=parent)
             self.inner.invoke(messages, config={"callbacks": manager})
+        if self.together is not None:
+            self.together.wait(30)
         generations = [ChatGeneration(message=message) for message in self._next()]
         return ChatResult(generations=generations, llm_output=self.llm_output)
 

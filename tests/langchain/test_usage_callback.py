@@ -249,7 +249,7 @@ def test_equal_answers_side_by_side() -> None:
         await asyncio.gather(*(model.ainvoke("x") for _ in range(5)))
 
     with UsageCallbackHandler() as usage:
-        model.batch(["a", "b", "c"])
+        scripted(said(id="chatcmpl-1"), together=threading.Barrier(3)).batch(["a", "b", "c"])
         model.generate([[HumanMessage("a")], [HumanMessage("b")]])
         asyncio.run(at_once())
     assert usage.totals.calls == 10
@@ -446,9 +446,17 @@ def sent_tags(llm: Any, verb: str, monkeypatch: pytest.MonkeyPatch, **config: An
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_tags_of_a_call(portkey: PortkeyDouble, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+@pytest.mark.parametrize("more", [{}, {"streaming": True}], ids=["", "streaming"])
+def test_tags_of_a_call(
+    portkey: PortkeyDouble, monkeypatch: pytest.MonkeyPatch, verb: str, more: dict[str, Any]
+) -> None:
     """The run's metadata and tags, and the model's own, are the call's tags, with LangChain's id of the run."""
-    llm = ChatPortkey(model="gpt-4o", metadata={"team": "search"}, portkey_tags={"app": "shop", "user": "nobody"})
+    llm = ChatPortkey(
+        model="gpt-4o",
+        metadata={"team": "search"},
+        portkey_tags={"app": "shop", "user": "nobody"},
+        **more,
+    )
     tags = sent_tags(llm, verb, monkeypatch, metadata={"user": "u1", "ls_x": 1}, tags=["a"])
     assert UUID(tags.pop("run_id")).version
     assert tags == {"team": "search", "app": "shop", "user": "u1", "tags": ("a",)}

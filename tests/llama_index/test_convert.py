@@ -294,6 +294,6 @@ def test_a_stream_that_begins_anew() -> None:
     answer.add(Chunk(content="half", tool_calls=(ToolCallDelta(0, "1", "f", "{"),)))
     marker, first = answer.add(Chunk(reset=True)), answer.add(Chunk(content="whole"))
     assert marker is not None
-    assert (marker.message.content, marker.delta, marker.additional_kwargs) == ("", "", {"portkey": {"reset": True}})
+    assert (marker.message.content, marker.delta, marker.additional_kwargs) == ("", "", {"portkey_reset": True})
     assert first is not None
     assert first.message.blocks == [TextBlock(text="whole")]

@@ -38,6 +38,15 @@ async def test_a_redirect_is_not_followed(server: NetServer, transport: Transpor
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_nothing_is_sent_again_by_itself(server: NetServer, transport: Transport, method: str) -> None:
+    """A reused connection that breaks is an error, and whoever called decides: aiohttp's own second try is off."""
+    await transport.send(call(server.url + "/json"))
+    with pytest.raises(ConnectFailedError):
+        await transport.send(call(server.url + "/reset", method=method))
+    assert [(seen.connection, seen.path) for seen in server.requests] == [(1, "/json"), (1, "/reset")]
+
+
 async def test_cookies_are_not_kept(server: NetServer, transport: Transport) -> None:
     """What one call is given, the next does not send."""
     assert (await transport.send(call(server.url + "/json"))).status == 200

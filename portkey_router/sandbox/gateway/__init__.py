@@ -32,7 +32,7 @@ from portkey_router.sandbox.gateway.install import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["GATEWAY_VERSION", "Gateway", "GatewayUnavailableError", "gateway", "install_gateway"]
+__all__ = ["GATEWAY_VERSION", "Gateway", "GatewayUnavailableError", "answers", "gateway", "install_gateway"]
 
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
@@ -53,8 +53,10 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def gateway() -> Iterator[Gateway]:
+def gateway(*, port: int = 0) -> Iterator[Gateway]:
     """The open-source gateway on 127.0.0.1; it ends with the block, and with this process.
+
+    `port`: by default one that is free.
 
     The first call installs it (once per machine, about ten seconds; see `install_gateway`). With the environment
     variable `PORTKEY_ROUTER_GATEWAY_URL` set, that gateway is used and none is started.
@@ -67,7 +69,10 @@ def gateway() -> Iterator[Gateway]:
         return
     node = find_node()
     home = install_gateway()
-    with tempfile.TemporaryDirectory(prefix="portkey-gateway-") as folder, _child(node, home, Path(folder)) as running:
+    with (
+        tempfile.TemporaryDirectory(prefix="portkey-gateway-") as folder,
+        _child(node, home, Path(folder), port) as running,
+    ):
         yield running
 
 
@@ -77,11 +82,12 @@ def _with_version(url: str) -> str:
 
 
 @contextlib.contextmanager
-def _child(node: str, home: Path, folder: Path) -> Iterator[Gateway]:
+def _child(node: str, home: Path, folder: Path, port: int) -> Iterator[Gateway]:
     log, port_file = folder / "gateway.log", folder / "port"
     program = home / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
     environment = {name: os.environ[name] for name in KEPT if name in os.environ}
     environment |= {"NODE_ENV": "production", "PORTKEY_ROUTER_SANDBOX_PORT_FILE": str(port_file)}
+    environment["PORTKEY_ROUTER_SANDBOX_PORT"] = str(port)
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - a Node found by `find_node`, a program installed by `install_gateway`
             [node, "--require", str(NODE_FILES / "loopback.cjs"), str(program), "--headless"],
@@ -105,13 +111,14 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port_file: Path, log: Pa
             raise GatewayUnavailableError(f"The gateway ended with code {process.returncode}: {_tail(log)}")
         if port_file.exists():
             root = f"http://127.0.0.1:{port_file.read_text(encoding='ascii')}"
-            if _answers(root):
+            if answers(root):
                 return f"{root}/v1"
         time.sleep(0.02)
     raise GatewayUnavailableError(f"The gateway did not answer within {START_SECONDS:.0f} s: {_tail(log)}")
 
 
-def _answers(root: str) -> bool:
+def answers(root: str) -> bool:
+    """Whether a gateway answers there (`http://127.0.0.1:PORT`)."""
     # Not through a proxy of the environment: the address is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

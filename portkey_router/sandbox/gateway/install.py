@@ -20,7 +20,16 @@ from portkey_router.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["GATEWAY_VERSION", "NODE_FILES", "GatewayUnavailableError", "cache_folder", "find_node", "install_gateway"]
+__all__ = [
+    "GATEWAY_VERSION",
+    "NODE_FILES",
+    "GatewayUnavailableError",
+    "cache_folder",
+    "find_node",
+    "install_gateway",
+    "npm_install",
+    "one_process_at_a_time",
+]
 
 GATEWAY_VERSION = "1.15.2"
 OLDEST_NODE = 18
@@ -105,35 +114,40 @@ def install_gateway(*, announce: Callable[[str], None] = lambda _: None) -> Path
     Raises:
         GatewayUnavailableError: npm is missing or failed; its output is quoted.
     """
-    home = cache_folder() / f"gateway-{GATEWAY_VERSION}-{_pins()}"
+    return npm_install(NODE_FILES, f"gateway-{GATEWAY_VERSION}", f"the Portkey gateway {GATEWAY_VERSION}", announce)
+
+
+def npm_install(files: Path, name: str, what: str, announce: Callable[[str], None] = lambda _: None) -> Path:
+    """The folder in the cache in which `package.json` and `package-lock.json` of `files` are installed."""
+    home = cache_folder() / f"{name}-{_pins(files)}"
     if home.is_dir():
         return home
     node = find_node()
     npm = _npm(node)
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
-        with _one_process_at_a_time(home.with_name(home.name + ".lock")):
+        with one_process_at_a_time(home.with_name(home.name + ".lock")):
             if not home.is_dir():
-                announce(f"Installing the Portkey gateway {GATEWAY_VERSION} into {home} (once)")
-                _install(npm, node, home)
+                announce(f"Installing {what} into {home} (once)")
+                _install(npm, node, files, home, what)
     except OSError as error:
         raise GatewayUnavailableError(
-            f"The gateway cannot be installed into {home}: {error}. Name another folder in PORTKEY_ROUTER_CACHE."
+            f"{home} cannot be made, for {what}: {error}. Name another folder in PORTKEY_ROUTER_CACHE."
         ) from error
     return home
 
 
-def _pins() -> str:
-    content = b"".join((NODE_FILES / name).read_bytes() for name in MANIFESTS)
+def _pins(files: Path) -> str:
+    content = b"".join((files / name).read_bytes() for name in MANIFESTS)
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-def _install(npm: list[str], node: str, home: Path) -> None:
+def _install(npm: list[str], node: str, files: Path, home: Path, what: str) -> None:
     """Install into a folder beside `home`, and move it there when it is complete."""
     folder = Path(tempfile.mkdtemp(prefix=home.name + ".", dir=home.parent))
     try:
         for name in MANIFESTS:
-            shutil.copyfile(NODE_FILES / name, folder / name)
+            shutil.copyfile(files / name, folder / name)
         command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         # npm's own scripts start `node` by name: the one we chose must be the one they find.
         environment = os.environ | {"PATH": os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", "")])}
@@ -149,7 +163,7 @@ def _install(npm: list[str], node: str, home: Path) -> None:
         )
         if done.returncode:
             raise GatewayUnavailableError(
-                f"npm could not install the gateway (code {done.returncode}). It needs a package registry: "
+                f"npm could not install {what} (code {done.returncode}). It needs a package registry: "
                 f"`npm ping` says whether yours answers. Its output: {(done.stderr or done.stdout).strip()[-2000:]}"
             )
         folder.rename(home)
@@ -160,13 +174,13 @@ def _install(npm: list[str], node: str, home: Path) -> None:
 
 
 @contextlib.contextmanager
-def _one_process_at_a_time(path: Path) -> Iterator[None]:
+def one_process_at_a_time(path: Path) -> Iterator[None]:
     """Hold a lock on the file; the system releases it when the process ends, however it ends."""
     with path.open("a+b") as file:
         deadline = time.monotonic() + INSTALL_SECONDS
         while not _try_lock(file.fileno()):
             if time.monotonic() > deadline:
-                raise GatewayUnavailableError(f"Another process has been installing the gateway for long: {path}")
+                raise GatewayUnavailableError(f"Another process has held this lock for long: {path}")
             time.sleep(0.1)
         yield
 
