@@ -9,6 +9,7 @@ from portkey_router.bound import Bound, PartBounds, bound_of
 from portkey_router.budget import Budget, BudgetState, LedgerReport, LimitState, RateLimit, Reservation
 from portkey_router.cache.cache import SemanticCache
 from portkey_router.cache.guards import Guards
+from portkey_router.cache.local_embeddings import LocalEmbeddings
 from portkey_router.cache.results import CacheStats, Hit, Miss, StoredEntry
 from portkey_router.completion_streams import AsyncCompletionStream, CompletionStream
 from portkey_router.errors import (
@@ -147,6 +148,7 @@ __all__ = [
     "LedgerReport",
     "LimitState",
     "LoadBalance",
+    "LocalEmbeddings",
     "Miss",
     "MissingCredentialError",
     "ModelRule",

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 
 
-def rows(script: str) -> dict[str, list[list[str]]]:
+def rows(script: str, *arguments: str) -> dict[str, list[list[str]]]:
     """Each table that the script prints, by the head of its first column."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / script), "--quick"],
+        [sys.executable, str(ROOT / "benchmarks" / script), "--quick", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -94,3 +94,15 @@ def test_ledger_prints_its_tables_and_never_overspends(
     spent = tables["in flight, on a budget of $5"]
     assert all(float(line[2].removeprefix("$")) <= 5 for line in spent)
     assert float(spent[-1][1].removeprefix("$")) > 5
+
+
+@pytest.mark.timeout(180)
+def test_cache_speed_prints_its_tables_and_its_aims(redis_url: str) -> None:
+    """Six calls in threads and in loops, the bytes an entry takes, and for each aim whether it is met."""
+    tables = rows("cache_speed.py", "--redis", redis_url)
+    calls = ["bare GET", "exact hit", "bare FT.SEARCH", "semantic hit, known words", "semantic hit, new words"]
+    assert [line[0] for line in tables["200 entries, ms"]] == [*calls, "langchain-redis"]
+    assert all(float(cell) > 0 for line in tables["200 entries, ms"] for cell in line[1:])
+    assert len(tables["bytes an entry, of"]) == 1
+    assert len(tables["aim"]) == 10
+    assert {line[-1] for line in tables["aim"]} <= {"met", "not met"}

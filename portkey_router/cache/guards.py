@@ -42,6 +42,8 @@ _ASKS = re.compile(
     r"|(?:^|[.?!,] )who(?:se|m)?\b"
 )
 _CAPITALS = re.compile(r"(?<![.!?\"'(] )(?<!^)\b[A-Z][\w'-]*|\b[A-Z]{2,}\b|\b[a-zA-Z]+\d[\w-]*|\b\d+[A-Z]+\b")
+# Without any of these after its first letter, a text names nothing.
+_MAY_NAME = re.compile(r"[A-Z\d\"]")
 _QUOTED = re.compile(r"\"([^\"]+)\"")
 _ARTICLE = ("a",)
 _ASIDES = listed("i i'm i'd i've i'll ok hi hello hey please thanks faq asap pls tia")
@@ -113,7 +115,9 @@ def _read(text: str) -> Features:
     lowered = expand_contractions(text.lower())
     lowered = _HOW.sub(r"how_\1", lowered)
     lowered = _COMPOUND.sub(r"\1_\2", lowered)
-    lowered = say_denials(FRAMES.sub(" ", lowered))
+    if "no" in lowered:  # which all frames have
+        lowered = FRAMES.sub(" ", lowered)
+    lowered = say_denials(lowered)
     tokens = _TOKENS.findall(lowered)
     words = [stem(token) for token in tokens]
     return Features(
@@ -149,6 +153,8 @@ def _is_symbol(tokens: list[str], position: int) -> bool:
 
 def _names(text: str) -> frozenset[str]:
     """Capitalised words inside sentences, acronyms, words with digits, quotations: by their stems, lower case."""
+    if not _MAY_NAME.search(text, 1):
+        return frozenset()
     found = _CAPITALS.findall(text)
     words = text.split()
     if len(found) > _MANY and 2 * len(found) > len(words):  # a title, or shouting: capitals say nothing

@@ -20,7 +20,7 @@ from portkey_router.cache.encoders import vector_bytes
 from portkey_router.cache.entry import CorruptEntryError, Entry, EntryTooLargeError, body_of, entry_of
 from portkey_router.cache.recent import Recent
 from portkey_router.cache.results import Hit, Layer, Miss
-from portkey_router.cache.store import Marks, Row, Space, mark
+from portkey_router.cache.store import Marks, Nearest, Row, Space, mark
 from portkey_router.deadline import Deadline
 from portkey_router.errors import ConfigurationError, StoreError
 from portkey_router.events import CacheLookup, EventHub
@@ -113,6 +113,7 @@ class Lookups:
         self._now = now
         self._vectors: Recent[bytes] = Recent(1024)
         self._features: Recent[Features] = Recent(4096)
+        self._absent: Recent[bool] = Recent(4096)  # rows that were not there when they were last asked for
         self._store_breaker = Breaker()
         self._encoder_breaker = Breaker()
         self._told: set[str] = set()
@@ -134,20 +135,32 @@ class Lookups:
     def _layers(self, key: CacheKey, read: Reader[T]) -> Generator[Step, Any, Hit[T] | Miss]:
         deadline = Deadline(self.rules.timeout)
         row = self.row_id(key)
+        why_not = self._why_not(key)
+        candidates: list[Found] | None = None
         try:
-            found: Found | None = yield from self.ask(self.store.fetch(self.rules.name, row), deadline)
+            # Of a question that was asked before and not stored, its vector is known: then all is asked at once.
+            vector = self._known(row, key.text) if why_not is None else None
+            if vector is None:
+                found: Found | None = yield from self.ask(self.store.fetch(self.rules.name, row), deadline)
+            else:
+                found, candidates = yield from self.ask(
+                    self.store.find(self.rules.name, row, self._nearest(key, vector)), deadline
+                )
             if found is not None and (hit := self._hit(found, read, None, 1.0, key.exact)):
+                self._absent.drop(row)
                 return hit
             unread = found is not None
-            if (why_not := self._why_not(key)) or self.encoder is None:
-                return Miss(key, _UNREAD if unread else str(why_not))
-            with deadline.paused():
-                vector = yield from self._vector(key.text)
+            if why_not:
+                return Miss(key, _UNREAD if unread else why_not)
             if vector is None:
-                return Miss(key, "the embedding failed")
-            space = _space(self.encoder, vector)
-            operation = self.store.search(self.rules.name, space, key.scope[:32], vector, CANDIDATES)
-            candidates: list[Found] | None = yield from self.ask(operation, deadline)
+                with deadline.paused():
+                    vector = yield from self._vector(key.text)
+                if vector is None:
+                    return Miss(key, "the embedding failed")
+                self._absent.put(row, True)  # noqa: FBT003  (the value kept)
+                candidates = yield from self.ask(
+                    self.store.search(self.rules.name, self._nearest(key, vector)), deadline
+                )
         except StoreError as error:
             return Miss(key, self._failure(error))
         if candidates is None:
@@ -160,6 +173,17 @@ class Lookups:
             yield Aside(lambda: self._judged(key.text, nearest))
         reason = _UNREAD if unread else best
         return Miss(key, reason, vector, nearest.similarity if nearest else None, nearest.id if nearest else None)
+
+    def _known(self, row: str, text: str) -> bytes | None:
+        if not self._absent.get(row):
+            return None
+        vector = self._vectors.get(text)
+        if vector is not None:
+            self.counts.one("reused")
+        return vector
+
+    def _nearest(self, key: CacheKey, vector: bytes) -> Nearest:
+        return Nearest(self._space(vector), key.scope[:32], vector, CANDIDATES)
 
     def _why_not(self, key: CacheKey) -> str | None:
         """Why a question is not compared by meaning."""
@@ -306,7 +330,7 @@ class Lookups:
             return self._not_kept(f"too large: {error}")
         except (TypeError, ValueError) as error:
             return self._not_kept(f"no JSON: {error}")
-        space = None if vector is None or self.encoder is None else _space(self.encoder, vector)
+        space = None if vector is None else self._space(vector)
         kept = Row(
             id=row,
             body=body,
@@ -321,6 +345,7 @@ class Lookups:
             yield from self.ask(self.store.put(self.rules.name, kept), Deadline(5 * self.rules.timeout))
         except StoreError as error:
             return self._not_kept(self._failure(error))
+        self._absent.drop(row)
         self.counts.one("stored")
         return None
 
@@ -333,6 +358,10 @@ class Lookups:
         if self._hub.listening:
             self._hub.emit(CacheLookup(uuid4().hex, None, 0.0, reason=f"not stored: {reason}"))
         return reason
+
+    def _space(self, vector: bytes) -> Space:
+        dims = len(vector) // 4
+        return Space(self.encoder.fingerprint(dims) if self.encoder else "", dims)
 
     # --- the store ----------------------------------------------------------------------------------------------
 
@@ -348,7 +377,9 @@ class Lookups:
         try:
             result: T = yield Ask(operation, deadline)
         except StoreError as error:
-            if error.code not in _SERVED:
+            if error.code in _SERVED:
+                self._store_breaker.succeeded()
+            else:
                 self._store_breaker.failed(time.monotonic())
             raise
         except ConfigurationError:
@@ -379,11 +410,6 @@ def marks_of(entry: Entry, scope: str) -> Marks:
         prompt=mark("prompt", plain_form(entry.text)),
         tags=tuple(mark("tag", tag) for tag in entry.tags),
     )
-
-
-def _space(encoder: Encoder, vector: bytes) -> Space:
-    dims = len(vector) // 4
-    return Space(encoder.fingerprint(dims), dims)
 
 
 def _event(result: Hit[Any] | Miss, call_id: str, seconds: float) -> CacheLookup:

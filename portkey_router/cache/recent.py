@@ -34,3 +34,7 @@ class Recent(Generic[V]):
         while len(self._values) > self._limit:
             with contextlib.suppress(KeyError):  # as above
                 self._values.popitem(last=False)
+
+    def drop(self, key: str) -> None:
+        """Let go of it."""
+        self._values.pop(key, None)

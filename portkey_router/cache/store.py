@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 if TYPE_CHECKING:
     from portkey_router.deadline import Deadline
 
-__all__ = ["CacheStore", "Found", "Marks", "Operation", "Row", "Selection", "Space", "mark"]
+__all__ = ["CacheStore", "Found", "Marks", "Nearest", "Operation", "Row", "Selection", "Space", "mark"]
 
 T = TypeVar("T")
 Operation: TypeAlias = Generator[Any, Any, T]
@@ -31,6 +31,16 @@ class Space:
 
     fingerprint: str
     dims: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """What is searched for: the `count` nearest rows of a scope to a vector."""
+
+    space: Space
+    scope: str
+    vector: bytes = field(repr=False)
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +120,11 @@ class CacheStore(Protocol):
     def fetch(self, name: str, row: str) -> Operation[Found | None]:
         """The row of this id."""
 
-    def search(self, name: str, space: Space, scope: str, vector: bytes, count: int) -> Operation[list[Found] | None]:
-        """The nearest rows of a scope, at most `count`, the nearest first; None where this store cannot search."""
+    def search(self, name: str, nearest: Nearest) -> Operation[list[Found] | None]:
+        """Those rows, the nearest first; None where this store cannot search."""
+
+    def find(self, name: str, row: str, nearest: Nearest) -> Operation[tuple[Found | None, list[Found] | None]]:
+        """`fetch` and `search` at once."""
 
     def put(self, name: str, row: Row) -> Operation[None]:
         """Keep a row, in the place of one with its id."""

@@ -19,7 +19,7 @@ from portkey_router.locks import ForkLock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from portkey_router.cache.store import Operation, Space
+    from portkey_router.cache.store import Nearest, Operation
     from portkey_router.deadline import Deadline
 
 __all__ = ["MemoryCacheStore"]
@@ -55,14 +55,19 @@ class MemoryCacheStore:
             self._rows.move_to_end((name, row))
             return _found(kept)
 
-    def search(self, name: str, space: Space, scope: str, vector: bytes, count: int) -> Operation[list[Found] | None]:
-        """The nearest rows of a scope, the nearest first."""
+    def search(self, name: str, nearest: Nearest) -> Operation[list[Found] | None]:
+        """Those rows, the nearest first."""
         yield from ()
         with self._lock:
-            group = self._vectors.get((name, space.fingerprint, scope))
-            nearest = group.nearest(vector, count) if group else []
-            alive = [(self._alive((name, row)), similarity) for row, similarity in nearest]
+            group = self._vectors.get((name, nearest.space.fingerprint, nearest.scope))
+            rows = group.nearest(nearest.vector, nearest.count) if group else []
+            alive = [(self._alive((name, row)), similarity) for row, similarity in rows]
             return [_found(kept, similarity) for kept, similarity in alive if kept is not None]
+
+    def find(self, name: str, row: str, nearest: Nearest) -> Operation[tuple[Found | None, list[Found] | None]]:
+        """`fetch` and `search`."""
+        found = yield from self.fetch(name, row)
+        return found, (yield from self.search(name, nearest))
 
     def put(self, name: str, row: Row) -> Operation[None]:
         """Keep a row, in the place of one with its id."""

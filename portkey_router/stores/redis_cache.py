@@ -18,7 +18,7 @@ from portkey_router.errors import ConfigurationError, StoreError
 from portkey_router.stores.commands import Keys, Script
 
 if TYPE_CHECKING:
-    from portkey_router.cache.store import Row, Selection, Space
+    from portkey_router.cache.store import Nearest, Row, Selection, Space
     from portkey_router.deadline import Deadline
     from portkey_router.stores.commands import Command, Commands
     from portkey_router.stores.redis_client import RedisClient
@@ -87,28 +87,43 @@ class RedisCacheStore:
         body = yield ("HGET", _key(name, row), "a")
         return None if body is None else Found(row, body)
 
-    def search(self, name: str, space: Space, scope: str, vector: bytes, count: int) -> Commands[list[Found] | None]:
+    def search(self, name: str, nearest: Nearest) -> Commands[list[Found] | None]:
         """The nearest rows of a scope, the nearest first; None where this Redis has no search.
 
         An index that is not there is made, in the same round trip the first time, or else for the next search.
         """
         if not self._can_search:
             return None
-        index = self._index(name, space)
-        ask = self._question(index, space, scope, vector, count)
+        index = self._index(name, nearest.space)
+        ask = self._question(index, nearest)
         if index in self._indexes:
             reply = yield [ask]
         else:
-            made, *reply = yield [self._creation(index, name, space), ask]
+            made, *reply = yield [self._creation(index, name, nearest.space), ask]
             if not self._made(made, index):
                 return None
-        (rows,) = reply
-        if isinstance(rows, StoreError):
+        return (yield from self._candidates(reply[0], index, name, nearest.space))
+
+    def find(self, name: str, row: str, nearest: Nearest) -> Commands[tuple[Found | None, list[Found] | None]]:
+        """`fetch` and `search` in one round trip, where the index is there."""
+        index = self._index(name, nearest.space)
+        if not self._can_search or index not in self._indexes:
+            found = yield from self.fetch(name, row)
+            return found, (yield from self.search(name, nearest))
+        body, rows = yield [("HGET", _key(name, row), "a"), self._question(index, nearest)]
+        if isinstance(body, StoreError):
+            raise body
+        found = None if body is None else Found(row, body)
+        return found, (yield from self._candidates(rows, index, name, nearest.space))
+
+    def _candidates(self, reply: Any, index: str, name: str, space: Space) -> Commands[list[Found]]:
+        """The rows of a search. An index that has been dropped is made anew, and this search has failed."""
+        if isinstance(reply, StoreError):
             self._indexes.discard(index)
-            if _says(rows, _NO_INDEX):
+            if _says(reply, _NO_INDEX):
                 yield from self._create(index, name, space)
-            raise rows
-        return _nearest(rows)
+            raise reply
+        return _nearest(reply)
 
     def put(self, name: str, row: Row) -> Commands[None]:
         """Keep a row, in the place of one with its id."""
@@ -194,11 +209,25 @@ class RedisCacheStore:
             *(self._field(space), "VECTOR", self._algorithm, str(len(vector)), *vector),
         )
 
-    def _question(self, index: str, space: Space, scope: str, vector: bytes, count: int) -> Command:
-        query = f"(@s:{{{scope}}})=>[KNN {count} @{self._field(space)} $q AS d]"
+    def _question(self, index: str, nearest: Nearest) -> Command:
+        count = str(nearest.count)
+        query = f"(@s:{{{nearest.scope}}})=>[KNN {count} @{self._field(nearest.space)} $q AS d]"
         return (
-            *("FT.SEARCH", index, query, "PARAMS", "2", "q", self._packed(vector), "RETURN", "3", "a", "b", "d"),
-            *("LIMIT", "0", str(count), "DIALECT", "2"),
+            *(
+                "FT.SEARCH",
+                index,
+                query,
+                "PARAMS",
+                "2",
+                "q",
+                self._packed(nearest.vector),
+                "RETURN",
+                "3",
+                "a",
+                "b",
+                "d",
+            ),
+            *("LIMIT", "0", count, "DIALECT", "2"),
         )
 
     def _made(self, reply: Any, index: str) -> bool:

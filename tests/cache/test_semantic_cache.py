@@ -88,6 +88,33 @@ def test_other_words_are_answered_by_meaning(alike: SemanticCache, ask: Ask, wor
     assert isinstance(ask(alike, "lookup", key(alike, OTHER), spoken), Miss)
 
 
+def test_a_question_asked_again_takes_one_round_trip(alike: SemanticCache, ask: Ask, monkeypatch: Any) -> None:
+    """Where it is known not to be stored, both layers are asked at once; once it is stored, one is enough."""
+    asked: list[str] = []
+    store = alike._store
+
+    def noted(name: str, operation: Any) -> Any:
+        def call(*given: Any) -> Any:
+            asked.append(name)
+            return operation(*given)
+
+        return call
+
+    for name in ("fetch", "search", "find"):
+        monkeypatch.setattr(store, name, noted(name, getattr(store, name)))
+
+    def layer() -> Any:
+        asked.clear()
+        return getattr(ask(alike, "lookup", key(alike, ALIKE), spoken), "layer", None)
+
+    memory = "Memory" in type(store).__name__  # whose `find` is made of the others
+    ask(alike, "store", key(alike, QUESTION), said("Click here."))
+    assert (layer(), asked) == ("semantic", ["fetch", "search"])
+    assert (layer(), asked[:1], len(asked)) == ("semantic", ["find"], 3 if memory else 1)
+    ask(alike, "store", key(alike, ALIKE), said("Click there."))
+    assert (layer(), asked) == ("exact", ["fetch"])
+
+
 def test_embeddings_are_asked_in_the_callers_way(alike: SemanticCache, words: Words, request: Any) -> None:
     """Synchronous verbs use the synchronous method, asynchronous ones the other."""
     alike.lookup(key(alike, QUESTION), spoken)
