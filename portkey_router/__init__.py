@@ -52,6 +52,8 @@ from portkey_router.events import (
     listening,
 )
 from portkey_router.flow.journey import Deadlines
+from portkey_router.flow.policy import Policy
+from portkey_router.health import CircuitRules, Health, TargetHealth
 from portkey_router.ledger.keeper import BudgetLedger
 from portkey_router.messages import (
     AttemptRecord,
@@ -125,6 +127,7 @@ __all__ = [
     "ChatMessage",
     "Choice",
     "Chunk",
+    "CircuitRules",
     "Completion",
     "CompletionStream",
     "Conditional",
@@ -143,6 +146,7 @@ __all__ = [
     "FunctionCall",
     "GuardrailError",
     "Guards",
+    "Health",
     "Hit",
     "InvalidRequestError",
     "LedgerReport",
@@ -156,6 +160,7 @@ __all__ = [
     "PartBounds",
     "PartialEmbeddings",
     "Plan",
+    "Policy",
     "PortkeyError",
     "PortkeyRouter",
     "Price",
@@ -179,6 +184,7 @@ __all__ = [
     "StreamInterruptedError",
     "Target",
     "TargetCooledDown",
+    "TargetHealth",
     "ToolCall",
     "ToolCallDelta",
     "TransportError",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from portkey_router.drive import AsyncPort, SyncPort
     from portkey_router.events import Event
     from portkey_router.flow.steps import Step
+    from portkey_router.health import TargetHealth
     from portkey_router.messages import Embeddings, Operation
     from portkey_router.options import RouterOptions
     from portkey_router.pricing import PriceBook
@@ -214,6 +215,11 @@ class PortkeyRouter:
             return plan
         asked = self.request(messages or ({"role": "user", "content": ""},), **options)
         return self._ranked(plan, asked, explain=True)[0]
+
+    def target_health(self, **options: Any) -> dict[str, TargetHealth]:
+        """How the targets of a call with these options do, by their labels, as far as this process knows."""
+        now = time.monotonic()
+        return {attempt.target: self.health.look(attempt.key, now) for attempt in self.plan(**options).attempts}
 
     def request(
         self,

@@ -61,6 +61,14 @@ def test_overhead_prints_its_tables_and_its_aims() -> None:
 
 
 @pytest.mark.timeout(180)
+def test_wire_stream_prints_its_table() -> None:
+    """Three clients, by three ways, and what a token costs."""
+    (lines,) = rows("wire_stream.py").values()
+    assert [line[0] for line in lines] == ["PortkeyRouter", "ChatPortkey", "PortkeyLLM"]
+    assert all(float(cell) == float(cell) for line in lines for cell in line[1:])
+
+
+@pytest.mark.timeout(180)
 def test_cache_quality_prints_its_tables_and_meets_its_aims() -> None:
     """Wrong answers, pairs by class, a stream; ours serves none of 25 intents wrongly, and every aim is met.
 

@@ -40,9 +40,15 @@ def serving(handler: Handler) -> Iterator[str]:
     failed: list[BaseException] = []
     ready, stop = threading.Event(), asyncio.Event()
 
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ConnectionResetError:  # the client has gone, which is its right, and no error of the server's to log
+            return web.Response()
+
     async def run() -> None:
         app = web.Application(client_max_size=BIGGEST_BODY)
-        app.router.add_route("*", "/{path:.*}", handler)
+        app.router.add_route("*", "/{path:.*}", handle)
         # A request is dropped when its client goes, or when the server does: nobody waits for a hanging one.
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.01)
         await runner.setup()
