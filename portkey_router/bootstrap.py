@@ -25,6 +25,7 @@ from portkey_router.stores.memory_ledger import MemoryLedgerStore
 from portkey_router.stores.redis_cache import RedisCacheStore
 from portkey_router.stores.redis_client import RedisClient
 from portkey_router.stores.redis_ledger import RedisLedgerStore
+from portkey_router.stores.shared_health import SharedHealth
 from portkey_router.targets import Target
 from portkey_router.transport import shared
 
@@ -62,7 +63,7 @@ def build_router(*, from_env: bool = False, **options: Unpack[RouterOptions]) ->
         options=CallOptions(**{name: given[name] for name in _CALL_OPTIONS if name in given}),
         prices=_price_book(given.get("prices")),
         policy=Policy(**{name: given[name] for name in POLICY_OPTIONS if name in given}),
-        health=given.get("health") or process_health(),
+        health=_health(given.get("health")),
         hub=EventHub(given.get("sinks", ())),
         experience=process_experience(),
         **{name: given[name] for name in _ROUTER_OWN if name in given},
@@ -73,6 +74,17 @@ _OPTIONS = frozenset(RouterOptions.__annotations__)
 _SETTINGS = ("api_key", "base_url", "default_headers", "virtual_keys", "model_rules", "env_file")
 _CALL_OPTIONS = ("metadata", "trace_id", "cache_namespace", "cache_force_refresh")
 _ROUTER_OWN = ("model", "strategy", "config", "run_on", "max_retries", "count_tokens")
+
+
+def _health(given: Health | str | None) -> Health:
+    if isinstance(given, str):
+        return _shared_health(given)
+    return process_health() if given is None else given
+
+
+@functools.cache
+def _shared_health(url: str) -> SharedHealth:
+    return SharedHealth(RedisClient(url))
 
 
 @functools.cache

@@ -97,7 +97,8 @@ class RouterFields(BaseModel):
     """Whether calls for whole answers stream underneath, to notice a late first token, silence, and an answer cut
     short. A gateway's output guardrails do not run on streams."""
     health: Any = Field(default=None, exclude=True, repr=False)
-    """What is known of targets (`portkey_router.Health`); by default all routers of the process share it."""
+    """What is known of targets: by default all routers of the process share it; with `"redis://..."` processes share
+    which of them are down."""
     count_tokens: Any = Field(default=None, exclude=True, repr=False)
     """Counts the tokens of a text for `CostAware`, in the place of an estimate; see `portkey_router.tokenizer`."""
     sinks: Sequence[Any] = Field(default=(), exclude=True, repr=False)

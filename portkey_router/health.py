@@ -240,6 +240,18 @@ class Health:
             if state := self._states.get(key):
                 state.probing_since = None
 
+    # ---- what others say ---------------------------------------------------------------------------------------------
+
+    def hear(self, key: str, now: float, seconds: float) -> None:
+        """Somebody else has found the target to be down, and leaves it alone for so many seconds; 0: it is up again."""
+        with self._lock:
+            state = self._states.get(key) or self._new(key, now)
+            if seconds <= 0:
+                self._close(state)
+            elif now + seconds > state.until:
+                state.opened = max(state.opened, 1)
+                state.until = now + seconds
+
     # ---- what is known -----------------------------------------------------------------------------------------------
 
     def look(self, key: str, now: float) -> TargetHealth:

@@ -35,7 +35,8 @@ class RouterOptions(PolicyOptions, total=False):
     - `timeout`: seconds for a whole call with all its attempts, 600 by default; `deadlines`: those of an attempt, too.
     - `metadata`, `trace_id`, `cache_namespace`, `cache_force_refresh`: Portkey's, for every call.
     - `prices`: a `PriceBook`, or your own prices by model; False leaves every cost None, and genai-prices unimported.
-    - `health`: what is known of targets; all routers of the process share it. `sinks`: who hears of calls (`events`).
+    - `health`: what is known of targets; by default all routers of the process share it, with `"redis://..."` processes
+      share which of them are down. `sinks`: who hears of calls (`events`).
     - `count_tokens`: counts the tokens of a text for `CostAware` (`tokenizer.tiktoken_counter()`), in the place of an
       estimate by its length.
     - `retry_after_max`, `on_content_filter`, `on_stream_break`, `wire_stream`: how calls fail over; see `Policy`.
@@ -61,7 +62,7 @@ class RouterOptions(PolicyOptions, total=False):
     cache_namespace: str | None
     cache_force_refresh: bool | None
     prices: PriceBook | Mapping[str, Price] | Literal[False] | None
-    health: Health | None
+    health: Health | str | None
     sinks: Sequence[Sink]
     count_tokens: Callable[[str], int] | None
     env_file: str | None
