@@ -73,11 +73,9 @@ def test_a_shell_can_complete(bare: Shell) -> None:
     words = "portkey-router create-key --provider anth"
     providers = bare.run(program=program, COMP_WORDS=words, COMP_CWORD="3", **completing)
     assert providers.out.split() == ["anthropic"]
-    assert (
-        "complete_bash"
-        in bare.run("--show-completion", SHELL="/bin/bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1").out
-        + bare.run("--show-completion", "bash").out
-    )
+    # Which shell it is run from depends on who runs the tests: here it is named.
+    shown = bare.run("--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert "complete_bash" in shown.out
 
 
 def test_without_its_extra_it_says_the_pip_line() -> None:
