@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -14,6 +13,7 @@ from portkey_router.flow.journey import Deadlines
 from portkey_router.flow.policy import POLICY_OPTIONS, Policy
 from portkey_router.health import Health
 from portkey_router.ledger.keeper import BudgetLedger
+from portkey_router.locks import ForkLock
 from portkey_router.messages import CallOptions
 from portkey_router.options import RouterOptions
 from portkey_router.portal import SyncTransport
@@ -90,7 +90,7 @@ def _shared_health(url: str) -> SharedHealth:
 @functools.cache
 def process_health() -> Health:
     """What this process knows of its targets: a target is one gateway, key and model, whichever router asks it."""
-    return Health(threading.Lock())
+    return Health(ForkLock())
 
 
 @functools.cache

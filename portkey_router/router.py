@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from portkey_router.events import EventHub
 from portkey_router.flow.journey import Deadlines, Surroundings, journey
 from portkey_router.flow.policy import POLICY_OPTIONS, Policy
 from portkey_router.health import Health
+from portkey_router.locks import ForkLock
 from portkey_router.messages import CallOptions, Chunk, Completion, Request
 from portkey_router.planner import Plan, RunOn, is_saved, plan_config, plan_headers, plan_strategy
 from portkey_router.ranking import Ranker
@@ -87,7 +87,7 @@ class PortkeyRouter:
         self.options = options or CallOptions()
         self.prices = prices
         self.policy = policy or Policy()
-        self.health = health or Health(threading.Lock())
+        self.health = health or Health(ForkLock())
         self.hub = hub or EventHub()
         self.experience = experience or Experience()
         self._count_tokens = count_tokens

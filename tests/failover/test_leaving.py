@@ -157,6 +157,7 @@ def test_leaving_closes_the_socket(leave: Callable[[World], None], direct: World
 CTRL_C = """
     import signal, sys, threading
     from portkey_router import PortkeyRouter, Target
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without it
     router = PortkeyRouter.from_env(base_url=sys.argv[1], api_key="pk", strategy=Target("m", virtual_key="a"))
     try:
         if sys.argv[2] == "complete":
