@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from portkey_router.admin.asks import Ask, create, limits, listing, path, typed
+from portkey_router.admin.asks import Ask, create, limits, listing, path, stated, typed
 from portkey_router.admin.ends import Listing, M_co, Resource, Verb
 from portkey_router.admin.models import ApiKey, Entity, NewApiKey, RateLimitPolicy, RotatedApiKey, UsageLimitPolicy
 from portkey_router.errors import ConfigurationError
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["ApiKeys", "RateLimitPolicies", "UsageLimitPolicies"]
 
 SHORTEST_TRANSITION = 1800.0  # seconds; Portkey's own limit
-
-
-def _stated(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 class ApiKeys(Resource[M_co]):
@@ -55,7 +51,7 @@ class ApiKeys(Resource[M_co]):
         Sent once. Where the reply is lost, so is the key: `CreateUnconfirmedError.found` has the id to rotate.
         """
         workspace = workspace_id or self._session.workspace_id
-        body = _stated(
+        body = stated(
             name=name,
             scopes=list(scopes),
             workspace_id=workspace,
@@ -86,7 +82,7 @@ class ApiKeys(Resource[M_co]):
         **fields: Any,
     ) -> Operation[None]:
         """Change what is given."""
-        body = _stated(name=name, scopes=None if scopes is None else list(scopes), reset_usage=reset_usage)
+        body = stated(name=name, scopes=None if scopes is None else list(scopes), reset_usage=reset_usage)
         yield Ask("PUT", path("api-keys", id), body={**body, **limits(usage_limits, rate_limits), **fields})
 
     @Verb
@@ -147,7 +143,7 @@ class UsageLimitPolicies(Resource[M_co]):
     ) -> Operation[UsageLimitPolicy]:
         """Limit what may be used: US dollars (`cost`) or `tokens`. Sent once, as `VirtualKeys.create`."""
         workspace = workspace_id or self._session.workspace_id
-        body = _conditions(conditions, group_by) | _stated(
+        body = _conditions(conditions, group_by) | stated(
             type=type,
             credit_limit=credit_limit,
             name=name,
@@ -178,7 +174,7 @@ class UsageLimitPolicies(Resource[M_co]):
         periodic_reset: Literal["monthly", "weekly"] | None = None,
     ) -> Operation[None]:
         """Change what is given."""
-        body = _stated(
+        body = stated(
             name=name, credit_limit=credit_limit, alert_threshold=alert_threshold, periodic_reset=periodic_reset
         )
         yield Ask("PUT", path("policies", "usage-limits", id), body=body)
@@ -228,7 +224,7 @@ class RateLimitPolicies(Resource[M_co]):
     ) -> Operation[RateLimitPolicy]:
         """Allow so many requests or tokens in each minute, hour or day. Sent once, as `VirtualKeys.create`."""
         workspace = workspace_id or self._session.workspace_id
-        body = _conditions(conditions, group_by) | _stated(
+        body = _conditions(conditions, group_by) | stated(
             type=type, unit=unit, value=value, name=name, workspace_id=workspace, organisation_id=organisation_id
         )
         find = _rate_limits(workspace, None)
@@ -251,7 +247,7 @@ class RateLimitPolicies(Resource[M_co]):
         value: int | None = None,
     ) -> Operation[None]:
         """Change what is given."""
-        yield Ask("PUT", path("policies", "rate-limits", id), body=_stated(name=name, unit=unit, value=value))
+        yield Ask("PUT", path("policies", "rate-limits", id), body=stated(name=name, unit=unit, value=value))
 
     @Verb
     def delete(self, id: str) -> Operation[None]:  # noqa: A002  (the API's name)

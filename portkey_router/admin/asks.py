@@ -34,6 +34,7 @@ __all__ = [
     "listing",
     "path",
     "reveal",
+    "stated",
     "typed",
     "unwrapped",
 ]
@@ -228,6 +229,11 @@ def _told(record: Any) -> str:
 
 
 # ---- what callers hand in --------------------------------------------------------------------------------------------
+
+
+def stated(**fields: Any) -> dict[str, Any]:
+    """The fields that say something: what is None is left as it is."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def limits(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Literal
 
-from portkey_router.admin.asks import Ask, each, path
+from portkey_router.admin.asks import Ask, each, limits, path
 from portkey_router.admin.ends import Listing, M_co, Resource, Verb
 from portkey_router.admin.models import ProviderKey
 from portkey_router.admin.vault import Integrations, Providers, VirtualKeys
@@ -51,6 +51,7 @@ class ProviderKeys(Resource[M_co]):
         `kind` decides it otherwise. Each thing is created once; `CreateUnconfirmedError` where a reply is lost. If the
         integration was made and its provider refused, the error's note says so.
         """
+        limits(usage_limits, rate_limits)  # refused here, and not when the integration is made already
         shared: dict[str, Any] = {"note": note, "usage_limits": usage_limits, "rate_limits": rate_limits}
         shared["workspace_id"] = workspace_id
         if kind == "virtual-key" or (kind == "auto" and not (yield from _has_catalog())):

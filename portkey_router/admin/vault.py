@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from portkey_router.admin.asks import Ask, create, limits, listing, path, reveal, typed
+from portkey_router.admin.asks import Ask, create, limits, listing, path, reveal, stated, typed
 from portkey_router.admin.ends import Listing, M_co, Resource, Verb
 from portkey_router.admin.models import (
     CatalogModel,
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     from portkey_router.admin.models import RateLimits, UsageLimits
 
 __all__ = ["Integrations", "Providers", "VirtualKeys"]
-
-
-def _stated(**fields: Any) -> dict[str, Any]:
-    """Those that say something: what is None is left as it is."""
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _when(moment: datetime | None) -> str | None:
@@ -71,7 +66,7 @@ class VirtualKeys(Resource[M_co]):
         `CreateUnconfirmedError` where the reply is lost, `AdminError` where Portkey refuses.
         """
         workspace = workspace_id or self._session.workspace_id
-        body = _stated(
+        body = stated(
             name=name,
             provider=provider,
             key=reveal(key),
@@ -102,7 +97,7 @@ class VirtualKeys(Resource[M_co]):
         **fields: Any,
     ) -> Operation[None]:
         """Change what is given. A new `key` takes the place of the provider's old one; the slug stays."""
-        body = _stated(name=name, key=None if key is None else reveal(key), note=note)
+        body = stated(name=name, key=None if key is None else reveal(key), note=note)
         yield Ask("PUT", path("virtual-keys", slug), body={**body, **limits(usage_limits, rate_limits), **fields})
 
     @Verb
@@ -134,7 +129,7 @@ class Providers(Resource[M_co]):
     ) -> Operation[CreatedProvider]:
         """Let a workspace use an integration (its slug). Sent once, as `VirtualKeys.create`."""
         query = _workspace(self, workspace_id)
-        body = _stated(
+        body = stated(
             name=name, integration_id=integration, slug=slug, note=note, expires_at=_when(expires_at), **query
         )
         find = listing(Provider, "/providers", key=lambda found: found.slug, query=query)
@@ -160,7 +155,7 @@ class Providers(Resource[M_co]):
         workspace_id: str | None = None,
     ) -> Operation[None]:
         """Change what is given; `reset_usage` counts its budget from 0 again."""
-        body = _stated(name=name, note=note, expires_at=_when(expires_at), reset_usage=reset_usage)
+        body = stated(name=name, note=note, expires_at=_when(expires_at), reset_usage=reset_usage)
         body |= limits(usage_limits, rate_limits)
         yield Ask("PUT", path("providers", slug), _workspace(self, workspace_id), body)
 
@@ -200,7 +195,7 @@ class Integrations(Resource[M_co]):
         `create_default_provider` makes a provider with it, in the workspaces that may use it. Sent once, as
         `VirtualKeys.create`.
         """
-        body = _stated(
+        body = stated(
             name=name,
             ai_provider_id=provider,
             key=None if key is None else reveal(key),
@@ -233,7 +228,7 @@ class Integrations(Resource[M_co]):
         **fields: Any,
     ) -> Operation[None]:
         """Change what is given. A new `key` takes the place of the provider's old one; its providers' slugs stay."""
-        body = _stated(
+        body = stated(
             name=name,
             key=None if key is None else reveal(key),
             description=description,
@@ -257,7 +252,7 @@ class Integrations(Resource[M_co]):
         self, slug: str, models: Sequence[Mapping[str, Any]], *, allow_all_models: bool | None = None
     ) -> Operation[None]:
         """Allow or forbid models: `[{"slug": "gpt-4o", "enabled": True}]`; also custom ones (`is_custom`, prices)."""
-        body = _stated(models=[dict(model) for model in models], allow_all_models=allow_all_models)
+        body = stated(models=[dict(model) for model in models], allow_all_models=allow_all_models)
         yield Ask("PUT", path("integrations", slug, "models"), body=body)
 
     @Verb
@@ -281,7 +276,7 @@ class Integrations(Resource[M_co]):
         override_existing_workspace_access: bool | None = None,
     ) -> Operation[None]:
         """Say which workspaces may use it: `[{"id": "...", "enabled": True}]`, or all alike."""
-        body = _stated(
+        body = stated(
             workspaces=[dict(workspace) for workspace in workspaces],
             global_workspace_access=global_workspace_access,
             override_existing_workspace_access=override_existing_workspace_access,

@@ -131,6 +131,8 @@ def test_a_budget_that_portkey_refuses_is_refused_here(
     """Less than a dollar or 100 tokens, broken dollars, two ways to begin anew: before the network."""
     with pytest.raises(ConfigurationError):
         admin.virtual_keys.create(name="A", provider="openai", key=PLANTED, usage_limits=UsageLimits(**limits))
+    with pytest.raises(ConfigurationError):
+        admin.keys.create(name="A", provider="openai", key=PLANTED, usage_limits=UsageLimits(**limits))
     assert server.admin_requests == ()
 
 
