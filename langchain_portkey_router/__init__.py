@@ -1,5 +1,7 @@
 """LangChain on Portkey: `ChatPortkey`, `PortkeyEmbeddings`, and `RedisSemanticCache`, a cache for any model."""
 
+from typing import TYPE_CHECKING
+
 try:
     import langchain_core as _langchain_core  # noqa: F401  (only to say what is missing, where it is)
 except ModuleNotFoundError as error:
@@ -7,12 +9,15 @@ except ModuleNotFoundError as error:
         'langchain_portkey_router needs LangChain: pip install "portkey-router[langchain]"', name=error.name
     ) from error
 
-from langchain_portkey_router.cache import RedisSemanticCache
-from langchain_portkey_router.callbacks import UsageCallbackHandler
 from langchain_portkey_router.chat_models import ChatPortkey
-from langchain_portkey_router.embeddings import PortkeyEmbeddings
 from langchain_portkey_router.errors import OutputRefusedError
-from langchain_portkey_router.rate_limit import SharedRateLimiter
+from portkey_router.lazy import lazily as _lazily
+
+if TYPE_CHECKING:
+    from langchain_portkey_router.cache import RedisSemanticCache
+    from langchain_portkey_router.callbacks import UsageCallbackHandler
+    from langchain_portkey_router.embeddings import PortkeyEmbeddings
+    from langchain_portkey_router.rate_limit import SharedRateLimiter
 
 __all__ = [
     "ChatPortkey",
@@ -22,3 +27,13 @@ __all__ = [
     "SharedRateLimiter",
     "UsageCallbackHandler",
 ]
+
+_LAZY = {
+    "PortkeyEmbeddings": "langchain_portkey_router.embeddings",
+    "RedisSemanticCache": "langchain_portkey_router.cache",
+    "SharedRateLimiter": "langchain_portkey_router.rate_limit",
+    "UsageCallbackHandler": "langchain_portkey_router.callbacks",
+}
+
+if not TYPE_CHECKING:  # to type checkers the names are imported above, and a misspelt one is an error
+    __getattr__ = _lazily(_LAZY, globals())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
 from portkey_router.costing import Experience
 from portkey_router.errors import ConfigurationError
@@ -12,7 +12,6 @@ from portkey_router.events import EventHub
 from portkey_router.flow.journey import Deadlines
 from portkey_router.flow.policy import POLICY_OPTIONS, Policy
 from portkey_router.health import Health
-from portkey_router.ledger.keeper import BudgetLedger
 from portkey_router.locks import ForkLock
 from portkey_router.messages import CallOptions
 from portkey_router.options import RouterOptions
@@ -20,26 +19,25 @@ from portkey_router.portal import SyncTransport
 from portkey_router.pricing import PriceBook
 from portkey_router.router import PortkeyRouter
 from portkey_router.settings import load_settings
-from portkey_router.stores.memory_cache import MemoryCacheStore
-from portkey_router.stores.memory_ledger import MemoryLedgerStore
-from portkey_router.stores.redis_cache import RedisCacheStore
-from portkey_router.stores.redis_client import RedisClient
-from portkey_router.stores.redis_ledger import RedisLedgerStore
-from portkey_router.stores.shared_health import SharedHealth
 from portkey_router.targets import Target
 from portkey_router.transport import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from portkey_router.budget import Budget, RateLimit
     from portkey_router.cache.store import CacheStore
     from portkey_router.events import Sink
     from portkey_router.ledger.commands import LedgerStore
-    from portkey_router.ledger.keeper import LedgerOptions
+    from portkey_router.ledger.keeper import BudgetLedger, LedgerOptions
     from portkey_router.pricing import Price
+    from portkey_router.stores.memory_cache import MemoryCacheStore
+    from portkey_router.stores.shared_health import SharedHealth
 
 __all__ = ["NamedEncoder", "build_cache_store", "build_ledger", "build_router", "build_router_from_client"]
+
+
+T = TypeVar("T")
 
 
 def build_router(*, from_env: bool = False, **options: Unpack[RouterOptions]) -> PortkeyRouter:
@@ -84,6 +82,9 @@ def _health(given: Health | str | None) -> Health:
 
 @functools.cache
 def _shared_health(url: str) -> SharedHealth:
+    from portkey_router.stores.redis_client import RedisClient  # noqa: PLC0415  (who does not use it does not pay for it)
+    from portkey_router.stores.shared_health import SharedHealth  # noqa: PLC0415  (who does not use it does not pay for it)
+
     return SharedHealth(RedisClient(url))
 
 
@@ -154,15 +155,24 @@ def build_cache_store(
     Raises `ConfigurationError`. No connection is made.
     """
     if url is not None and url.startswith("memory://"):
-        name = url.removeprefix("memory://")
-        return MemoryCacheStore() if not name else _named_memory(name)
+        return _named_memory(url.removeprefix("memory://") or None)
+    from portkey_router.stores.redis_cache import RedisCacheStore  # noqa: PLC0415  (who does not use it does not pay for it)
+    from portkey_router.stores.redis_client import RedisClient  # noqa: PLC0415  (who does not use it does not pay for it)
+
     client = RedisClient(url, client=client, timeout=timeout, connect_timeout=connect_timeout)
     return RedisCacheStore(client, algorithm=algorithm, dtype=dtype)
 
 
+def _named_memory(name: str | None) -> MemoryCacheStore:
+    from portkey_router.stores.memory_cache import MemoryCacheStore  # noqa: PLC0415  (who does not use it does not pay for it)
+
+    return MemoryCacheStore() if name is None else _in_memory(MemoryCacheStore, name)
+
+
 @functools.cache
-def _named_memory(_: str) -> MemoryCacheStore:
-    return MemoryCacheStore()
+def _in_memory(kind: Callable[[], T], *_: str) -> T:
+    """The one store of that kind, for the process, under a name."""
+    return kind()
 
 
 # ---- ledgers ---------------------------------------------------------------------------------------------------------
@@ -190,6 +200,8 @@ def build_ledger(
 
     Raises `ConfigurationError`. No connection is made.
     """
+    from portkey_router.ledger.keeper import BudgetLedger  # noqa: PLC0415  (who does not use it does not pay for it)
+
     return BudgetLedger(
         _ledger_store(url if client is None else None, client, namespace, timeout, connect_timeout),
         budgets,
@@ -201,15 +213,15 @@ def build_ledger(
 
 def _ledger_store(url: str | None, client: Any, namespace: str, timeout: float, connect_timeout: float) -> LedgerStore:
     if url is not None and url.startswith("memory://"):
+        from portkey_router.stores.memory_ledger import MemoryLedgerStore  # noqa: PLC0415  (who does not use it does not pay for it)
+
         name = url.removeprefix("memory://")
-        return _named_ledger(name, namespace) if name else MemoryLedgerStore()
+        return _in_memory(MemoryLedgerStore, name, namespace) if name else MemoryLedgerStore()
+    from portkey_router.stores.redis_client import RedisClient  # noqa: PLC0415  (who does not use it does not pay for it)
+    from portkey_router.stores.redis_ledger import RedisLedgerStore  # noqa: PLC0415  (who does not use it does not pay for it)
+
     redis = RedisClient(url, client=client, timeout=timeout, connect_timeout=connect_timeout)
     return RedisLedgerStore(redis, namespace=namespace)
-
-
-@functools.cache
-def _named_ledger(_: str, __: str) -> MemoryLedgerStore:
-    return MemoryLedgerStore()
 
 
 # ---- embedding by name -----------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import architecture
-from tests.architecture import PACKAGES, RULES, product_sources
+from tests.architecture import RULES, product_sources
+from tests.house import PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -173,3 +174,6 @@ def test_importing_the_core_is_cheap() -> None:
     loaded = json.loads(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout)
     costly = {"aiohttp", "genai_prices", "langchain", "langchain_core", "llama_index", "portkey_ai", "redis"}
     assert costly.isdisjoint(loaded)
+    # Parts that not every program uses are imported when they are first asked for.
+    parts = [f"portkey_router.{part}" for part in ("admin", "budget", "cache", "ledger", "report", "stores")]
+    assert [name for name in loaded if name.startswith(tuple(parts))] == []
