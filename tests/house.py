@@ -16,6 +16,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "portkey_router.errors",
         "portkey_router.lazy",
         "portkey_router.locks",
+        "portkey_router.loop_end",
         "portkey_router.messages",
         "portkey_router.sansio",
     ),

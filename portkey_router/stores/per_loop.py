@@ -12,8 +12,10 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from portkey_router.loop_end import LoopEnd
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import Callable
 
 __all__ = ["LoopBound", "PerLoop"]
 
@@ -32,41 +34,18 @@ R = TypeVar("R", bound=LoopBound)
 
 
 class _Held(Generic[R]):
-    """A loop's resource, and the generator that the loop's end closes."""
+    """A loop's resource, which the loop's end closes."""
 
     def __init__(self, resource: R, loop: asyncio.AbstractEventLoop, owner: PerLoop[R]) -> None:
         self.resource = resource
         self.loop = loop
         self.owner = owner
         self.gone = False
-        self._keeper = self._keep()
-        # Past that point the loop would only warn of a generator it will not close: the sweep does.
-        if not getattr(loop, "_asyncgens_shutdown_called", False):
-            with contextlib.suppress(StopIteration):  # how a generator's first `yield` looks from below
-                self._keeper.__anext__().send(None)
-        if not isinstance(loop, asyncio.BaseEventLoop):
-            self._close_before(loop)
-
-    def _close_before(self, loop: Any) -> None:
-        """Have uvloop's `close()` close our sockets first: it reports those that it finds open, before any sweep."""
-        close = loop.close
-
-        def close_all() -> None:
-            if not (self.gone or loop.is_closed() or loop.is_running()):
-                loop.run_until_complete(self.aclose())
-            close()
-
-        with contextlib.suppress(AttributeError):  # a loop of another make, whose methods are fixed
-            loop.close = close_all
-
-    async def _keep(self) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            if not self.gone:
-                await self._shut()
+        self._end = LoopEnd(loop, self._shut)
 
     async def _shut(self) -> None:
+        if self.gone:
+            return
         self.gone = True
         self.owner.forget(self)
         self.resource.abort()
@@ -79,23 +58,17 @@ class _Held(Generic[R]):
             self.gone = True
             self.owner.forget(self)
             self.resource.abort()
-            self._end_keeper()
-
-    def _end_keeper(self) -> None:
-        with contextlib.suppress(StopIteration, RuntimeError):  # its end; or the loop is at it already
-            self._keeper.aclose().send(None)
+            self._end.forget()
 
     async def aclose(self) -> None:
         """Close it, in its loop."""
-        await self._shut()
-        with contextlib.suppress(RuntimeError):  # the loop is at it already
-            await self._keeper.aclose()
+        await self._end.aclose()
 
     def drop(self, *, forked: bool = False) -> None:
         """Close it without its loop."""
         self.gone = True
         self.resource.drop(forked=forked)
-        self._end_keeper()
+        self._end.forget()
 
 
 class PerLoop(Generic[R]):

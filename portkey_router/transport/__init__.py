@@ -17,12 +17,13 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from portkey_router.loop_end import LoopEnd
 from portkey_router.transport.failures import Failures, late
 from portkey_router.transport.sockets import close_socket, in_thread, let_go_of_copies, look_up, proxy_for
 from portkey_router.wire.http import HttpReply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from aiohttp import ClientResponse, ClientSession, ClientTimeout, TCPConnector
 
@@ -125,34 +126,10 @@ class _Pool:
         )
         # aiohttp would send a GET, PUT or DELETE again by itself where a reused connection breaks (see `KEEPALIVE`).
         self.session._retry_connection = False  # noqa: SLF001  (no public way)
-        self._keeper = self._keep()
-        # Past that point the loop would only warn of a generator it will not close: the sweep does.
-        if not getattr(loop, "_asyncgens_shutdown_called", False):
-            with contextlib.suppress(StopIteration):  # how a generator's first `yield` looks from below
-                self._keeper.__anext__().send(None)
-        if not isinstance(loop, asyncio.BaseEventLoop):
-            self._close_before(loop)
+        self._end = LoopEnd(loop, self._shut, give_up=self._give_up)
 
-    def _close_before(self, loop: Any) -> None:
-        """Have uvloop's `close()` close our sockets first: it reports those that it finds open, before any sweep."""
-        close = loop.close
-
-        def close_all() -> None:
-            if not (self.dropped or loop.is_closed() or loop.is_running()):
-                self.busy = 0  # nothing can come of calls in flight any more
-                loop.run_until_complete(self.close())
-            close()
-
-        with contextlib.suppress(AttributeError):  # a loop of another make, whose methods are fixed
-            loop.close = close_all
-
-    async def _keep(self) -> AsyncGenerator[None, None]:
-        """Closes the session when the loop shuts down its async generators, which this one waits for."""
-        try:
-            yield
-        finally:
-            if not self.dropped:
-                await self._shut()
+    def _give_up(self) -> None:
+        self.busy = 0  # nothing can come of calls in flight any more
 
     def proxy(self, url: str) -> str | None:
         """The environment's proxy for this URL.
@@ -199,11 +176,11 @@ class _Pool:
 
     async def close(self) -> None:
         """Close the session, in its loop, after a bounded wait for calls in flight."""
-        await self._shut()
-        with contextlib.suppress(RuntimeError):  # the loop is at it already
-            await self._keeper.aclose()
+        await self._end.aclose()
 
     async def _shut(self) -> None:
+        if self.dropped:
+            return
         patience = time.monotonic() + PATIENCE
         while self.busy and time.monotonic() < patience:  # noqa: ASYNC110  (once in a loop's life; an event would cost each call)
             await asyncio.sleep(0.005)
@@ -233,8 +210,7 @@ class _Pool:
                 response.connection.release()  # a closed connector's: it only forgets
             response._connection, response._closed = None, True  # noqa: SLF001  (its close() would talk to the loop)
         self.responses.clear()
-        with contextlib.suppress(StopIteration, RuntimeError):  # its end; or it is running, in the forking process
-            self._keeper.aclose().send(None)
+        self._end.forget()
 
 
 # ---- the transport ---------------------------------------------------------------------------------------------------
