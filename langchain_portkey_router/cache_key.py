@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
 from portkey_router.cache.canonical import VOLATILE, plain
-from portkey_router.planner import is_saved
-from portkey_router.targets import Conditional, Target
+from portkey_router.flow.scope import config_mark, decides_by_metadata, route_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["cache_key", "config_mark", "decides_by_metadata", "route_headers"]
-
-_ROUTE_HEADERS = ("x-portkey-config", "x-portkey-custom-host", "x-portkey-provider")
 
 
 def cache_key(model: Mapping[str, Any], call: Mapping[str, Any], more: Mapping[str, Any]) -> str:
@@ -30,23 +26,3 @@ def cache_key(model: Mapping[str, Any], call: Mapping[str, Any], more: Mapping[s
         **{name: value for name, value in more.items() if value},
     }
     return json.dumps(told, sort_keys=True, ensure_ascii=False, default=plain)
-
-
-def config_mark(config: Any) -> Any:
-    """A saved config's id; of a whole config, which may hold keys, a digest."""
-    if config is None or is_saved(config):
-        return config
-    whole = config if isinstance(config, str) else json.dumps(config, sort_keys=True, default=str)
-    return "sha256:" + hashlib.sha256(whole.encode()).hexdigest()
-
-
-def route_headers(*headers: Mapping[str, str] | None) -> dict[str, Any]:
-    """The headers that say who answers; of several, the last."""
-    merged = {name.lower(): value for each in headers for name, value in (each or {}).items()}
-    return {name: config_mark(merged[name]) for name in _ROUTE_HEADERS if name in merged}
-
-
-def decides_by_metadata(strategy: Any) -> bool:
-    """Whether the request's metadata may decide which target answers."""
-    inner: Iterable[Any] = () if isinstance(strategy, str | Target) else getattr(strategy, "targets", ())
-    return isinstance(strategy, Conditional) or any(decides_by_metadata(each) for each in inner)

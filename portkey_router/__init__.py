@@ -52,6 +52,7 @@ from portkey_router.health import CircuitRules, Health, TargetHealth
 from portkey_router.lazy import lazily as _lazily
 from portkey_router.messages import (
     AttemptRecord,
+    CacheUse,
     CallOptions,
     ChatMessage,
     Choice,
@@ -127,6 +128,7 @@ __all__ = [
     "BudgetState",
     "CacheLookup",
     "CacheStats",
+    "CacheUse",
     "CallFinished",
     "CallOptions",
     "ChatMessage",

@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from portkey_router.budget import Budget, RateLimit
+    from portkey_router.cache.cache import SemanticCache
     from portkey_router.cache.store import CacheStore
     from portkey_router.events import Sink
     from portkey_router.ledger.commands import LedgerStore
     from portkey_router.ledger.keeper import BudgetLedger, LedgerOptions
     from portkey_router.pricing import Price
+    from portkey_router.settings import Settings
     from portkey_router.stores.memory_cache import MemoryCacheStore
     from portkey_router.stores.shared_health import SharedHealth
 
@@ -64,6 +66,7 @@ def build_router(*, from_env: bool = False, **options: Unpack[RouterOptions]) ->
         health=_health(given.get("health")),
         hub=EventHub(given.get("sinks", ())),
         experience=process_experience(),
+        cache=_cache(given.get("cache"), settings),
         **{name: given[name] for name in _ROUTER_OWN if name in given},
     )
 
@@ -98,6 +101,30 @@ def process_health() -> Health:
 def process_experience() -> Experience:
     """What this process has learned of its targets, for `CostAware`: under the keys of `process_health`."""
     return Experience()
+
+
+def _cache(given: SemanticCache | str | Literal[False] | None, settings: Settings) -> SemanticCache | None:
+    if given is False or (given is None and settings.cache_url is None):
+        return None
+    if given is None:
+        return _cache_at(str(settings.cache_url), settings.cache_embeddings)
+    if isinstance(given, str):
+        return _cache_at(given, None)
+    if not callable(getattr(given, "alookup", None)) or not hasattr(given, "flights"):
+        kind = type(given).__name__
+        raise ConfigurationError(
+            f"cache= takes a SemanticCache, the URL of a store ('redis://localhost:6379', 'memory://'), or False; not "
+            f"a {kind}."
+        )
+    return given
+
+
+@functools.cache
+def _cache_at(url: str, embeddings: str | None) -> SemanticCache:
+    """The one cache of the process at a URL; embeddings by the name of a model."""
+    from portkey_router.cache.cache import SemanticCache  # noqa: PLC0415  (who does not use it does not pay for it)
+
+    return SemanticCache(url, embeddings)
 
 
 def _target(given: Mapping[str, Any]) -> Target:

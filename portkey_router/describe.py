@@ -51,6 +51,7 @@ def route_to_dict(completion: Completion) -> dict[str, Any]:
         "run_on": route.run_on,
         "gateway_retries": route.retries,
         "cost": None if completion.cost is None else completion.cost.as_dict(),
+        **({} if completion.cache is None else {"cache": dict(completion.cache)}),
         "attempts": [
             {
                 "target": attempt.target,

@@ -10,7 +10,19 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from portkey_router.flow.steps import Abort, CallerLeft, Emit, Open, OpenedStream, Read, ReadAll, Send, Show, Wait
+from portkey_router.flow.steps import (
+    Abort,
+    CallerLeft,
+    Emit,
+    Open,
+    OpenedStream,
+    Performed,
+    Read,
+    ReadAll,
+    Send,
+    Show,
+    Wait,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -103,6 +115,8 @@ def _perform(step: Step, port: SyncPort) -> Any:
             return time.sleep(seconds)
         case Emit(hub, event):
             return hub.emit(event)
+        case Performed():
+            return step.perform()
 
 
 async def adrive(
@@ -140,3 +154,5 @@ async def _aperform(step: Step, port: AsyncPort) -> Any:
             return await asyncio.sleep(seconds)
         case Emit(hub, event):
             return hub.emit(event)
+        case Performed():
+            return await step.aperform()

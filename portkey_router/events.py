@@ -95,7 +95,8 @@ class CallFinished:
 
     `outcome` is `ok`, `left` (the caller left a stream early, or was cancelled), or the name of the error's class.
     `cost` is None where no price is known; `estimated` marks usage that the provider did not state. `cache` names the
-    layer that answered (`exact`, `normalised`, `semantic`), or is None: a hit costs nothing and used nothing.
+    layer that answered (`exact`, `normalised`, `semantic`, or `shared` where an equal call in flight did), or is None:
+    a hit costs nothing and used nothing.
     `attempts` counts all attempts, `retries` those beyond the first on their target, `seconds` is the whole call's.
     """
 
@@ -246,6 +247,14 @@ class EventHub:
         except Exception as error:  # noqa: BLE001  (as in `emit`)
             self._report(sink, error)
             return sink
+
+    def with_sinks_of(self, other: EventHub) -> EventHub:
+        """A hub that tells those of both, each once."""
+        more = [sink for sink in other._sinks if not any(sink is each for each in self._sinks)]
+        hub = EventHub([*self._sinks, *more])
+        hub._listeners = (*self._listeners, *other._listeners)
+        hub._failed = self._failed
+        return hub
 
     @property
     def listening(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Required, TypedDict
 
 __all__ = [
     "AttemptRecord",
+    "CacheUse",
     "CallOptions",
     "ChatMessage",
     "Choice",
@@ -60,13 +61,38 @@ class ChatMessage(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
+class CacheUse:
+    """What one call does with a cache of answers (`portkey_router.SemanticCache`).
+
+    - `cache`: asked in the place of the router's own; None: the router's, if it has one.
+    - `off`: none is asked, nothing is kept, and nobody's answer is shared. `refresh`: nothing is looked up, and no call
+      in flight joined; the answer is kept in the place of the old one.
+    - `ttl`: seconds that the answer is kept, `tags`: what it can be cleared by. `tenant` and `namespace` keep answers
+      apart. None (and no tags): as the cache is set.
+    - `missed`: somebody above has already looked it up in this cache (a `Miss`): it is not looked up again, and its key
+      is what calls in flight are joined by. `stores_itself`: that somebody will keep the answer, so it is not kept
+      here. An answer that says `Completion.cache` is one from a cache, or of another call: it is not to be kept again.
+    """
+
+    cache: Any = None
+    off: bool = False
+    refresh: bool = False
+    ttl: float | None = None
+    tags: Sequence[str] = ()
+    tenant: str | None = None
+    namespace: str | None = None
+    missed: Any = field(default=None, repr=False)
+    stores_itself: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CallOptions:
     """What one call asks of the gateway and of us, beside the body.
 
     Times are seconds. None means: as the router is set. `timeout` bounds the whole call, all attempts and waits
     together; `max_retries` counts the further tries per target. `tags` are the call's own dimensions (user, team,
     session): events carry them and budgets select by them; they are not sent. `on_event` is told each event of the
-    call (`portkey_router.events`), in the call's own thread or loop.
+    call (`portkey_router.events`), in the call's own thread or loop. `cache_use`: what it does with the cache.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -81,6 +107,7 @@ class CallOptions:
     max_retries: int | None = None
     tags: Mapping[str, Any] = field(default_factory=dict)
     on_event: Callable[[Any], object] | None = field(default=None, repr=False, compare=False)
+    cache_use: CacheUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +153,7 @@ class Cost:
     """What one answer cost, and how that is known. `amount` is in USD, exact; an unknown cost is None, never 0.
 
     - `source`: whose figure it is: the `user`'s price, `reported` by the provider, a `portkey` price file,
-      `genai-prices`, or `cache`: an answer from the gateway's cache, for which nobody bills.
+      `genai-prices`, or `cache`: an answer from a cache, the gateway's or ours, for which nobody bills.
     - `provider` (Portkey's name) and `model`: whose price it is; `guessed` where only the model's name told the
       provider.
     - `rates`: those used, in USD per million tokens (`input`, `output`, `cache_read`, `cache_write`, `audio_input`,
@@ -277,6 +304,10 @@ class Completion:
     """A whole answer. `raw` is the body as received (or as assembled from a stream), `route` how it came about.
 
     `cost` is priced by the target that answered; None where no price is known.
+
+    `cache` says that our cache answered: the `layer` (`exact`, `normalised`, `semantic`, or `shared`: by an equal call
+    in flight), `similarity`, `age_seconds`, and what it had cost: `saved_input_tokens`, `saved_output_tokens`,
+    `saved_cost` (US dollars, as text). Then usage and cost are 0, and the id is a fresh one.
     """
 
     choices: tuple[Choice, ...]
@@ -286,6 +317,7 @@ class Completion:
     id: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     cost: Cost | None = None
+    cache: Mapping[str, Any] | None = None
 
     @property
     def message(self) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from portkey_router.cache.cache import SemanticCache
     from portkey_router.events import Sink
     from portkey_router.flow.deadlines import Deadlines
     from portkey_router.health import Health
@@ -37,6 +38,9 @@ class RouterOptions(PolicyOptions, total=False):
     - `prices`: a `PriceBook`, or your own prices by model; False leaves every cost None, and genai-prices unimported.
     - `health`: what is known of targets; by default all routers of the process share it, with `"redis://..."` processes
       share which of them are down. `sinks`: who hears of calls (`events`).
+    - `cache`: answers chat calls that were made before, or alike: a `SemanticCache`, or the URL of a store
+      (`"redis://..."`, `"memory://"`; one cache for the process, of equal questions only, since it has no embeddings).
+      By default what `PORTKEY_CACHE_ENABLED`, `PORTKEY_CACHE_URL` and `PORTKEY_CACHE_EMBEDDINGS` say; False: none.
     - `count_tokens`: counts the tokens of a text for `CostAware` (`tokenizer.tiktoken_counter()`), in the place of an
       estimate by its length.
     - `retry_after_max`, `on_content_filter`, `on_stream_break`, `wire_stream`: how calls fail over; see `Policy`.
@@ -64,5 +68,6 @@ class RouterOptions(PolicyOptions, total=False):
     prices: PriceBook | Mapping[str, Price] | Literal[False] | None
     health: Health | str | None
     sinks: Sequence[Sink]
+    cache: SemanticCache | str | Literal[False] | None
     count_tokens: Callable[[str], int] | None
     env_file: str | None

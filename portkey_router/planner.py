@@ -59,7 +59,8 @@ class Attempt:
 class Plan:
     """What a call would do: its attempts, in order. `str(plan)` is a table.
 
-    `choice` is the cost-aware strategy whose order each call makes anew: `targets` are those of the attempts then, and
+    `source` is what it was made of: the strategy, or the config; None where the default headers chose. `choice` is the
+    cost-aware strategy whose order each call makes anew: `targets` are those of the attempts then, and
     `excluded` those it rules out, each with the reason.
     """
 
@@ -69,6 +70,7 @@ class Plan:
     choice: CostAware | None = field(default=None, repr=False)
     targets: tuple[Target, ...] = field(default=(), repr=False)
     excluded: tuple[tuple[str, str], ...] = ()
+    source: Strategy | str | Mapping[str, Any] | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         rows = [("#", "target", "model", "provider", "tries", "why")]
@@ -113,7 +115,7 @@ def plan_strategy(
         _attempt(target, settings, reason=reason, tries=1 + max_retries, fall_over_on=fall_over_on)
         for target, reason in ordered
     )
-    return Plan(attempts, strategy=name)
+    return Plan(attempts, strategy=name, source=strategy)
 
 
 def _cost_aware_plan(strategy: CostAware, settings: Settings, run_on: RunOn, max_retries: int) -> Plan:
@@ -123,7 +125,7 @@ def _cost_aware_plan(strategy: CostAware, settings: Settings, run_on: RunOn, max
         _attempt(target, settings, reason="by expected cost", tries=1 + max_retries, fall_over_on=codes)
         for target in strategy.targets
     )
-    return Plan(attempts, strategy="cost_aware", run_on=run_on, choice=strategy)
+    return Plan(attempts, strategy="cost_aware", run_on=run_on, choice=strategy, source=strategy)
 
 
 def _plain_targets(strategy: Strategy) -> list[Target]:
@@ -204,7 +206,7 @@ def _gateway_plan(strategy: Strategy, settings: Settings, max_retries: int) -> P
         )
         for position, rest in enumerate(rests)
     )
-    return Plan(attempts, strategy=name, run_on="gateway")
+    return Plan(attempts, strategy=name, run_on="gateway", source=strategy)
 
 
 def is_saved(config: str | Mapping[str, Any]) -> bool:
@@ -222,7 +224,7 @@ def plan_config(config: str | Mapping[str, Any], model: str | None) -> Plan:
         tries=2,  # the second only after a stream cut short
         headers=config_headers(config),
     )
-    return Plan((attempt,), strategy="config", run_on="gateway")
+    return Plan((attempt,), strategy="config", run_on="gateway", source=config)
 
 
 def plan_headers(settings: Settings, model: str | None, *, max_retries: int) -> Plan:

@@ -15,6 +15,7 @@ from portkey_router.drive import adrive, drive
 from portkey_router.embedding import EmbeddingCall, aembed_all, embed_all, embedding_call
 from portkey_router.errors import ConfigurationError
 from portkey_router.events import EventHub
+from portkey_router.flow.cache_use import CACHE_OPTIONS, cache_use_of, caching_of
 from portkey_router.flow.journey import Deadlines, Surroundings, journey
 from portkey_router.flow.policy import POLICY_OPTIONS, Policy
 from portkey_router.health import Health
@@ -31,6 +32,7 @@ from portkey_router.wire.headers import base_headers, call_headers
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 
+    from portkey_router.cache.cache import SemanticCache
     from portkey_router.drive import AsyncPort, SyncPort
     from portkey_router.events import Event
     from portkey_router.flow.steps import Step
@@ -72,6 +74,7 @@ class PortkeyRouter:
         hub: EventHub | None = None,
         experience: Experience | None = None,
         count_tokens: Callable[[str], int] | None = None,
+        cache: SemanticCache | None = None,
     ) -> None:
         _check_route(strategy, config, run_on)
         _check_limits(max_retries, deadlines.total if deadlines else None)
@@ -90,6 +93,7 @@ class PortkeyRouter:
         self.health = health or Health(ForkLock())
         self.hub = hub or EventHub()
         self.experience = experience or Experience()
+        self.cache = cache
         self._count_tokens = count_tokens
         self._ranker = Ranker(prices, self.experience, self.health)
         self._sync_port, self._async_port = ports
@@ -247,7 +251,14 @@ class PortkeyRouter:
 
         `timeout` (seconds) bounds the whole call with all its attempts; `max_retries` counts further tries for each
         target. `tags` are the call's dimensions for events and budgets, and are not sent; `on_event` is told each of
-        the call's events. `strategy`, `config`, `run_on` and `virtual_key` choose the route of this one call,
+        the call's events.
+
+        Of the router's cache (`cache=`): `no_cache=True` leaves it alone, `refresh=True` looks nothing up and keeps the
+        new answer, `cache_ttl` (seconds) is how long, `cache_tags` what it can be cleared by; `tenant` and `namespace`
+        keep answers apart. `cache_use` says all that as one (`CacheUse`), for adapters. They are not the gateway's
+        cache, which has `cache_namespace` and `cache_force_refresh`.
+
+        `strategy`, `config`, `run_on` and `virtual_key` choose the route of this one call,
         `wire_stream`, `on_stream_break`, `on_content_filter` and `retry_after_max` how it fails over (see
         `build_router`); anything else is a field of the body (`temperature=0`), `extra_body` for names that are
         arguments here. Embeddings have no messages, and the `input` as a field of the body.
@@ -273,8 +284,10 @@ class PortkeyRouter:
             changes["extra_headers"] = {**own.extra_headers, **extra_headers}
         if tags:
             changes["tags"] = {**own.tags, **tags}
+        if (use := cache_use_of(own, body)) is not None:
+            changes["cache_use"] = use
         options = replace(own, **changes) if changes else own
-        for name in (*_ROUTE_OPTIONS, *POLICY_OPTIONS):
+        for name in (*_ROUTE_OPTIONS, *POLICY_OPTIONS, *CACHE_OPTIONS):
             body.pop(name, None)
         fields = {name: value for name, value in {**body, **(extra_body or {})}.items() if value is not None}
         if taken := fields.keys() & _ARGUMENTS[operation]:
@@ -349,6 +362,8 @@ class PortkeyRouter:
         _check_limits(options.max_retries, options.timeout)
         plan = self._plan(request.model, options.max_retries, route_options(arguments))
         around = self._surroundings(options, arguments, "/chat/completions")
+        if self.cache is not None or options.cache_use is not None:
+            around = replace(around, caching=caching_of(self.cache, request, plan, self.settings))
         if plan.choice is not None:
             plan, estimated = self._ranked(plan, request, explain=self.hub.listening)
             around = replace(around, experience=self.experience, estimated=estimated)

@@ -47,7 +47,7 @@ class Settings:
     nothing else.
     `more_urls` are further gateways of the same account, in order, for when this one fails itself.
     `virtual_keys` maps provider names (`openai`) to keys. `config` and `strategy` are the environment's choice and
-    give way to explicit arguments.
+    give way to explicit arguments, and so does the cache: `cache_url` is None where the environment turns none on.
     """
 
     api_key: SecretStr | None = None
@@ -62,6 +62,8 @@ class Settings:
     preferred_provider: str | None = None
     model_rules: tuple[ModelRule, ...] = ()
     more_urls: tuple[str, ...] = ()
+    cache_url: str | None = field(default=None, repr=False)
+    cache_embeddings: str | None = None
 
     @property
     def hosted(self) -> bool:
@@ -238,7 +240,20 @@ def load_settings(
         preferred_provider=env["preferred_llm_provider"].lower() if "preferred_llm_provider" in env else None,
         model_rules=tuple(model_rules),
         more_urls=tuple(more_urls),
+        cache_url=env.get("portkey_cache_url", "memory://") if _switch("PORTKEY_CACHE_ENABLED", env) else None,
+        cache_embeddings=env.get("portkey_cache_embeddings"),
     )
+
+
+_ON, _OFF = frozenset({"1", "on", "true", "yes"}), frozenset({"0", "false", "no", "off"})
+
+
+def _switch(variable: str, env: Mapping[str, str]) -> bool:
+    """Whether a variable says yes; not set, it says no."""
+    value = env.get(variable.lower(), "false").lower()
+    if value not in _ON | _OFF:
+        raise ConfigurationError(f"{variable} is a switch: expected true or false (also 1, 0, yes, no, on, off).")
+    return value in _ON
 
 
 def _config_id(value: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import time
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
@@ -10,6 +11,7 @@ from portkey_router.cache.aside import Asides
 from portkey_router.cache.callables import both_ways
 from portkey_router.cache.doors import encoder_by_name, open_store
 from portkey_router.cache.encoders import encoder_of
+from portkey_router.cache.flights import Flights
 from portkey_router.cache.guards import Guards
 from portkey_router.cache.key import key_of_langchain, key_of_messages
 from portkey_router.cache.lookups import Aside, Ask, Embed, Judge, Lookups, Rules
@@ -160,6 +162,7 @@ class SemanticCache:
         self._lookups = Lookups(rules, store, encoder, EventHub(sinks), now)
         self._terms = Terms(ttl, tenant, namespace, cache_if, now, chance)
         self._verbs = Verbs(self._lookups, self._terms)
+        self.flights = Flights()
         window = window_tokens if window_tokens is not None or encoder is None else encoder.window
         self._key_options: dict[str, Any] = {
             "key_text": key_text,
@@ -175,6 +178,17 @@ class SemanticCache:
 
     def __deepcopy__(self, _: object) -> SemanticCache:
         return self  # as a connection: the copy of a model shares it
+
+    def told_to(self, hub: EventHub) -> SemanticCache:
+        """This cache, as one call sees it: what happens is told to `hub`, in the place of its own sinks (`sinks`)."""
+        seen, lookups = copy.copy(self), self._lookups.told_to(hub)
+        vars(seen).update(_lookups=lookups, _verbs=Verbs(lookups, self._terms))
+        return seen
+
+    @property
+    def sinks(self) -> EventHub:
+        """Who hears its events."""
+        return self._lookups.hub
 
     # --- keys ---------------------------------------------------------------------------------------------------
 
@@ -246,9 +260,17 @@ class SemanticCache:
             self._verbs.store(asked, answer, self._keeping(ttl, tags, tenant=tenant, namespace=namespace))
         )
 
+    def refusal(self, answer: NewAnswer) -> str | None:
+        """Why the policy will not have this answer kept; None where it will."""
+        return self._terms.cache_if(answer.alternatives)
+
     def refuse(self, reason: str) -> None:
         """Count, and tell by an event, that an answer is not kept; for adapters whose answers have no JSON form."""
         self._lookups.refused(reason)
+
+    def fail(self, what: str, error: Exception) -> None:
+        """Count that something went wrong around this cache, and say so in the log, the first time."""
+        self._lookups.fail(what, error)
 
     # --- questions and answers of one's own ---------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ the caller is not troubled, and an event says what it was.
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections.abc import Callable, Generator
@@ -117,6 +118,21 @@ class Lookups:
         self._store_breaker = Breaker()
         self._encoder_breaker = Breaker()
         self._told: set[str] = set()
+
+    @property
+    def hub(self) -> EventHub:
+        """Who hears of it."""
+        return self._hub
+
+    def told_to(self, hub: EventHub) -> Lookups:
+        """The same, remembering what it remembers, with another to tell."""
+        other = copy.copy(self)
+        vars(other).update(_hub=hub)
+        return other
+
+    def fail(self, what: str, error: Exception) -> None:
+        """Something around a lookup went wrong; the call goes on without."""
+        self._tell(what, redact(f"A call does without its cache ({what}): {type(error).__name__}: {error}"))
 
     # --- looking up ---------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from portkey_router.errors import UpstreamError
@@ -28,12 +28,13 @@ from portkey_router.wire.body import encode_body
 from portkey_router.wire.http import Expiry, HttpCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from portkey_router.costing import Experience
     from portkey_router.errors import PortkeyError
     from portkey_router.events import EventHub
     from portkey_router.flow.deadlines import Deadlines
+    from portkey_router.flow.steps import Step
     from portkey_router.health import Health
     from portkey_router.messages import AttemptRecord, Completion, Embeddings, Request
     from portkey_router.planner import Plan
@@ -52,6 +53,7 @@ class Surroundings:
     target is taken for healthy. `hub` hears what happens, under the call's `call_id`. `until` ends a call that
     this journey is only a part of (a batch of many); without it `deadlines.total` counts from the journey's beginning.
     `experience` learns from what attempts bring; the call was thought to have so many `estimated` tokens of input.
+    `caching` is the cache that the call asks first, and feeds.
     """
 
     url: str
@@ -69,17 +71,28 @@ class Surroundings:
     call_id: str = ""
     experience: Experience | None = None
     estimated: int = 0
+    caching: Answerer | None = None
+
+
+class Answerer(Protocol):
+    """Who may have the answer without asking a target: `flow.caching`, which stands above this file."""
+
+    def answer(
+        self, call: Call, ask: Callable[[Call], Generator[Step, Any, Completion | Embeddings]]
+    ) -> Generator[Step, Any, Completion | Embeddings]:
+        """The answer, its own or what `ask` brings."""
 
 
 class Call:
     """A call on its way.
 
     `told` is the hub that hears of it, None where nobody listens. `shown` is the trip whose chunks the caller has seen
-    last; `void` says that the caller must be told so before anything else is shown, since that answer broke.
+    last; `void` says that the caller must be told so before anything else is shown, since that answer broke. `replayed`
+    is the answer that a cache gave.
     """
 
     __slots__ = (
-        "_gateways",
+        "_order",
         "_wire_request",
         "around",
         "began",
@@ -87,6 +100,7 @@ class Call:
         "itinerary",
         "plan",
         "records",
+        "replayed",
         "request",
         "shown",
         "streams",
@@ -107,8 +121,9 @@ class Call:
         self.errors: list[PortkeyError] = []  # the last of each target
         self.shown: Trip | None = None
         self.void = False
+        self.replayed: Completion | None = None
         self.told = around.hub if around.hub is not None and around.hub.listening else None
-        self._gateways = (around.url,) if not around.more_urls else _in_order(around)
+        self._order: tuple[str, ...] = () if around.more_urls else (around.url,)
         self._wire_request = request if request.stream == self.streams else replace(request, stream=True)
 
     # ---- attempts ----------------------------------------------------------------------------------------------------
@@ -173,13 +188,20 @@ class Call:
     # ---- gateways ----------------------------------------------------------------------------------------------------
 
     @property
+    def _gateways(self) -> tuple[str, ...]:
+        """Those to go by, the first of them now. In order once one is needed: that may take a gateway's only probe."""
+        if not self._order:
+            self._order = _in_order(self.around)
+        return self._order
+
+    @property
     def gateways_left(self) -> bool:
         """Whether there is another gateway to go to."""
         return len(self._gateways) > 1
 
     def next_gateway(self) -> None:
         """This one failed: the rest of the call goes by the next."""
-        self._gateways = self._gateways[1:]
+        self._order = self._order[1:]
 
     # ---- what became of attempts -------------------------------------------------------------------------------------
 

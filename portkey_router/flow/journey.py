@@ -42,7 +42,7 @@ def journey(request: Request, plan: Plan, around: Surroundings) -> Generator[Ste
     if call.told:
         yield Emit(call.told, route_decided(call))
     try:
-        answer = yield from _answer(call)
+        answer = yield from _answer(call) if around.caching is None else around.caching.answer(call, _answer)
     except GeneratorExit:
         raise  # nobody drives any more
     except BaseException as error:

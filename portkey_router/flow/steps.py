@@ -12,7 +12,20 @@ if TYPE_CHECKING:
     from portkey_router.messages import Chunk, Completion, Embeddings
     from portkey_router.wire.http import Expiry, HttpCall
 
-__all__ = ["Abort", "CallerLeft", "Emit", "Open", "OpenedStream", "Read", "ReadAll", "Send", "Show", "Step", "Wait"]
+__all__ = [
+    "Abort",
+    "CallerLeft",
+    "Emit",
+    "Open",
+    "OpenedStream",
+    "Performed",
+    "Read",
+    "ReadAll",
+    "Send",
+    "Show",
+    "Step",
+    "Wait",
+]
 
 
 class OpenedStream(Protocol):
@@ -97,4 +110,18 @@ class Emit:
     event: Event
 
 
-Step = Send | Open | Read | ReadAll | Abort | Wait | Show | Emit
+class Performed:
+    """A step that knows by itself how it is done: those of calls that have a cache (`flow.cache_steps`)."""
+
+    __slots__ = ()
+
+    def perform(self) -> Any:
+        """Do it in this thread; gives the outcome."""
+        raise NotImplementedError
+
+    async def aperform(self) -> Any:
+        """Do it in the running loop."""
+        raise NotImplementedError
+
+
+Step = Send | Open | Read | ReadAll | Abort | Wait | Show | Emit | Performed

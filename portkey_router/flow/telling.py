@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 from portkey_router.events import AttemptFinished, CallFinished, RouteDecided
 from portkey_router.flow.steps import CallerLeft
 from portkey_router.flow.unfinished import unfinished
-from portkey_router.messages import Embeddings
+from portkey_router.messages import Completion, Embeddings
 
 if TYPE_CHECKING:
     from portkey_router.flow.accounting import Trip
     from portkey_router.flow.call import Call
-    from portkey_router.messages import Completion
 
 __all__ = ["attempt_finished", "call_finished", "route_decided"]
 
@@ -64,7 +63,9 @@ def call_finished(
     shown = call.shown
     first = None if shown is None or shown.first_seen is None else shown.first_seen - call.began
     gone = isinstance(error, CallerLeft) or (error is not None and not isinstance(error, Exception))
+    answer = answer or call.replayed
     told, estimated = unfinished(call) if answer is None else (answer, False)
+    hit = told.cache if isinstance(told, Completion) else None
     route = None if told is None else told.routes[0] if isinstance(told, Embeddings) else told.route
     return CallFinished(
         call_id=call.around.call_id,
@@ -81,6 +82,7 @@ def call_finished(
         first_token=first,
         attempts=len(call.records),
         retries=_retries(call),
+        cache=hit["layer"] if hit else None,
         cache_status=route.cache_status if route else None,
         estimated=estimated,
         error=None if error is None or gone else str(error),
