@@ -108,11 +108,15 @@ def bound_of(
     - `cap`: the `max_tokens` to rely on where the request names none, 4096 by default; None: then there is no bound.
     - `parts`: bounds of what is no text. `max_cost`: US dollars, the caller's own bound, which wins over ours.
     - `expected_input`, `expected_output`: tokens, as learned; by default a quarter of the bytes, and 300.
+
+    Embeddings have no output.
     """
     body = {**request.body, **(override_params or {})}
     counted = _count(request, body, parts or PartBounds(), card.model if card else str(request.model or ""))
     stated = _max_tokens(body)
     choices = _positive(body.get("n")) or 1
+    if request.operation == "embeddings":
+        stated = 0
     limit = stated if stated is not None else cap
     likely_in = counted.text / _BYTES_PER_TOKEN + counted.stated + counted.audio
     likely_in = likely_in if expected_input is None else expected_input

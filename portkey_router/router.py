@@ -20,6 +20,7 @@ from portkey_router.flow.policy import POLICY_OPTIONS, Policy
 from portkey_router.health import Health
 from portkey_router.locks import ForkLock
 from portkey_router.messages import CallOptions, Chunk, Completion, Request
+from portkey_router.money import as_usd
 from portkey_router.planner import Plan, RunOn, is_saved, plan_config, plan_headers, plan_strategy
 from portkey_router.ranking import Ranker
 from portkey_router.spaces import check_one_space
@@ -30,12 +31,16 @@ from portkey_router.wire.headers import base_headers, call_headers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+    from decimal import Decimal
 
     from portkey_router.drive import AsyncPort, SyncPort
     from portkey_router.events import Event
+    from portkey_router.flow.spending import Spending
     from portkey_router.flow.steps import Step
     from portkey_router.health import TargetHealth
+    from portkey_router.ledger.keeper import BudgetLedger
     from portkey_router.messages import Embeddings, Operation
+    from portkey_router.money import Amount
     from portkey_router.options import RouterOptions
     from portkey_router.pricing import PriceBook
     from portkey_router.settings import Settings
@@ -72,6 +77,7 @@ class PortkeyRouter:
         hub: EventHub | None = None,
         experience: Experience | None = None,
         count_tokens: Callable[[str], int] | None = None,
+        ledger: BudgetLedger | None = None,
     ) -> None:
         _check_route(strategy, config, run_on)
         _check_limits(max_retries, deadlines.total if deadlines else None)
@@ -91,6 +97,8 @@ class PortkeyRouter:
         self.hub = hub or EventHub()
         self.experience = experience or Experience()
         self._count_tokens = count_tokens
+        self.ledger = ledger
+        self._spending = None if ledger is None else _spending(ledger, self.experience, count_tokens)
         self._ranker = Ranker(prices, self.experience, self.health)
         self._sync_port, self._async_port = ports
         self._base_headers = base_headers(settings)
@@ -241,14 +249,16 @@ class PortkeyRouter:
         max_retries: int | None = None,
         tags: Mapping[str, Any] | None = None,
         on_event: Callable[[Event], object] | None = None,
+        max_cost: Amount | None = None,
         **body: Any,
     ) -> Request:
         """A request from a call's arguments, over the router's own options. Raises `ConfigurationError`.
 
         `timeout` (seconds) bounds the whole call with all its attempts; `max_retries` counts further tries for each
         target. `tags` are the call's dimensions for events and budgets, and are not sent; `on_event` is told each of
-        the call's events. `strategy`, `config`, `run_on` and `virtual_key` choose the route of this one call,
-        `wire_stream`, `on_stream_break`, `on_content_filter` and `retry_after_max` how it fails over (see
+        the call's events. `max_cost` (USD) is what an attempt costs at most on your word: a hard budget holds that, in
+        the place of what it works out itself. `strategy`, `config`, `run_on` and `virtual_key` choose the route of this
+        one call, `wire_stream`, `on_stream_break`, `on_content_filter` and `retry_after_max` how it fails over (see
         `build_router`); anything else is a field of the body (`temperature=0`), `extra_body` for names that are
         arguments here. Embeddings have no messages, and the `input` as a field of the body.
         """
@@ -265,6 +275,7 @@ class PortkeyRouter:
             "timeout": timeout,
             "max_retries": max_retries,
             "on_event": on_event,
+            "max_cost": _as_max_cost(max_cost),
         }
         changes = {name: value for name, value in given.items() if value is not None}
         if metadata:
@@ -387,6 +398,7 @@ class PortkeyRouter:
             health=self.health,
             hub=hub,
             call_id=urandom(16).hex() if hub.listening else "",
+            spending=self._spending,
         )
 
     def _embedding(
@@ -448,6 +460,21 @@ def _check_limits(max_retries: int | None, timeout: float | None) -> None:
     if timeout is not None and not 0 < timeout < float("inf"):
         msg = "timeout is the seconds for the whole call: above 0, and not infinite."
         raise ConfigurationError(msg)
+
+
+def _as_max_cost(given: Amount | None) -> Decimal | None:
+    if given is None:
+        return None
+    amount = as_usd(given)
+    if amount is None:
+        raise ConfigurationError(f"max_cost= is in US dollars, from 0 up, not {given!r}.")
+    return amount
+
+
+def _spending(ledger: BudgetLedger, experience: Experience, count: Callable[[str], int] | None) -> Spending:
+    from portkey_router.flow.spending import Spending  # noqa: PLC0415  (who has no budgets does not pay for it)
+
+    return Spending(ledger, experience, count)
 
 
 def _draw(weights: Sequence[float]) -> int:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from portkey_router.bound import Bound
     from portkey_router.budget import Budget, RateLimit
+    from portkey_router.events import Event
     from portkey_router.ledger.commands import Command, Counter, LateMode, LedgerStore, Reply
 
 __all__ = ["BudgetLedger", "LedgerOptions"]
@@ -120,22 +121,46 @@ class BudgetLedger:
     def __repr__(self) -> str:
         return f"BudgetLedger({len(self.budgets)} budgets, {len(self.limits)} limits, {self._store!r})"
 
+    def __copy__(self) -> BudgetLedger:
+        return self  # what is spent is spent once: the copy of a model shares it
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> BudgetLedger:
+        return self
+
     def terms(self, tags: Mapping[str, Any]) -> Terms:
         """What a call with these tags is subject to."""
         claims = claimed(self.budgets, tags)
-        return Terms(bool(claims or limited(self.limits, tags)), any(claim.budget.hard for claim in claims))
+        limits = limited(self.limits, tags)
+        soft = any(not claim.budget.hard for claim in claims)
+        return Terms(
+            bool(claims or limits),
+            any(claim.budget.hard for claim in claims),
+            soft or any(claim.limit.tokens for claim in limits),
+        )
 
     def reserve(
-        self, bound: Bound, tags: Mapping[str, Any], *, patience: float | None = None, lease: float | None = None
+        self,
+        bound: Bound,
+        tags: Mapping[str, Any],
+        *,
+        patience: float | None = None,
+        lease: float | None = None,
+        hub: EventHub | None = None,
     ) -> Reservation:
         """See `Ledger.reserve`."""
-        return run_steps(self._reserve(bound, tags, patience, lease), self._store.run)
+        return run_steps(self._reserve(bound, tags, patience, lease, hub), self._store.run)
 
     async def areserve(
-        self, bound: Bound, tags: Mapping[str, Any], *, patience: float | None = None, lease: float | None = None
+        self,
+        bound: Bound,
+        tags: Mapping[str, Any],
+        *,
+        patience: float | None = None,
+        lease: float | None = None,
+        hub: EventHub | None = None,
     ) -> Reservation:
         """See `Ledger.reserve`."""
-        return await arun_steps(self._reserve(bound, tags, patience, lease), self._store.arun)
+        return await arun_steps(self._reserve(bound, tags, patience, lease, hub), self._store.arun)
 
     def settle(self, reservation: Reservation, cost: Decimal | None, tokens: int | None = None) -> None:
         """See `Ledger.settle`."""
@@ -172,7 +197,12 @@ class BudgetLedger:
     # ---- reserve ----
 
     def _reserve(
-        self, bound: Bound, tags: Mapping[str, Any], patience: float | None, lease: float | None
+        self,
+        bound: Bound,
+        tags: Mapping[str, Any],
+        patience: float | None,
+        lease: float | None,
+        hub: EventHub | None,
     ) -> Generator[Command, Reply, Reservation]:
         claims, limits = claimed(self.budgets, tags), limited(self.limits, tags)
         if not claims and not limits:
@@ -196,14 +226,14 @@ class BudgetLedger:
             event, refusal = outcomes.refused_by_budget(
                 reply, claims[reply.counter], amounts[reply.counter], tags, local=local
             )
-            self._hub.emit(event)
+            self._tell_of(hub, event)
             raise refusal
         if isinstance(reply, Refused):
             raise outcomes.refused_by_limit(reply, limits[reply.bucket or 0], bound.tokens)
         assert isinstance(reply, Admitted)  # noqa: S101  (the only other answer to a Reserve)
         amounted = list(zip(claims, amounts, strict=True))
         made = outcomes.reservation(
-            reservation_id, reply, amounted, limits, tokens=bound.tokens, tags=tags, local=local
+            reservation_id, reply, amounted, limits, tokens=bound.tokens, tags=tags, local=local, hub=hub
         )
         if local and made.holds:  # what is spent meanwhile is the store's to know, whatever is left there by then
             forced = replace(command(self._now()), buckets=(), forced=True)
@@ -327,9 +357,13 @@ class BudgetLedger:
         finally:
             outage.end_telling()
 
+    def _tell_of(self, hub: EventHub | None, event: Event) -> None:
+        """Tell our own sinks, and those of the call, each once."""
+        (self._hub if hub is None else hub.with_sinks_of(self._hub)).emit(event)
+
     def _alert(self, reply: Reply, made: Reservation) -> None:
         for budget, alert in outcomes.alerts(reply, made, self._by_name):
-            self._hub.emit(alert)
+            self._tell_of(made.hub, alert)
             if budget.on_alert is not None:
                 try:
                     budget.on_alert(alert)
