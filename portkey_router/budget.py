@@ -298,6 +298,9 @@ class Ledger(Protocol):
     def terms(self, tags: Mapping[str, Any]) -> Terms:
         """What a call with these tags is subject to. No I/O."""
 
+    def foresee(self, bound: Bound, tags: Mapping[str, Any]) -> str | None:
+        """Why `reserve` would refuse an attempt, as far as this process knows, or None. No I/O; nothing is held."""
+
     def reserve(
         self,
         bound: Bound,

@@ -149,7 +149,11 @@ class BudgetAlert:
 
 @dataclass(frozen=True, slots=True)
 class BudgetExceeded:
-    """A call was refused: what it may cost at most (`needed_usd`) is more than what is left of a hard budget."""
+    """An attempt was refused: what it needs (`needed_usd`) is more than what is left of a budget.
+
+    It needs what it may cost at most; of a soft budget, what it will probably cost. Another target may still answer
+    the call.
+    """
 
     budget: str
     key: str

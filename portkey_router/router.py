@@ -15,12 +15,13 @@ from portkey_router.drive import adrive, drive
 from portkey_router.embedding import EmbeddingCall, aembed_all, embed_all, embedding_call
 from portkey_router.errors import ConfigurationError
 from portkey_router.events import EventHub
+from portkey_router.flow.call import Call
 from portkey_router.flow.journey import Deadlines, Surroundings, journey
 from portkey_router.flow.policy import POLICY_OPTIONS, Policy
 from portkey_router.health import Health
 from portkey_router.locks import ForkLock
 from portkey_router.messages import CallOptions, Chunk, Completion, Request
-from portkey_router.money import as_usd
+from portkey_router.money import as_max_cost
 from portkey_router.planner import Plan, RunOn, is_saved, plan_config, plan_headers, plan_strategy
 from portkey_router.ranking import Ranker
 from portkey_router.spaces import check_one_space
@@ -31,7 +32,6 @@ from portkey_router.wire.headers import base_headers, call_headers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-    from decimal import Decimal
 
     from portkey_router.drive import AsyncPort, SyncPort
     from portkey_router.events import Event
@@ -214,20 +214,31 @@ class PortkeyRouter:
             await close()
 
     def plan(self, messages: Sequence[Mapping[str, Any]] = (), **options: Any) -> Plan:
-        """A dry run: the attempts this call would make, their order, and why. No network."""
+        """A dry run: the attempts this call would make, their order, and why. No network.
+
+        Targets that the call's budgets would refuse are told apart, by what this process last saw to be left of them;
+        what other processes have spent since, only the call itself finds out.
+        """
+        plan = self._dry_run(messages, options)
+        if self._spending is None:
+            return plan
+        request = self.request(messages or _NOTHING, **options)
+        around = replace(self._surroundings(request.options, options, ""), more_urls=())
+        return self._spending.affordable(Call(request, plan, around))
+
+    def _dry_run(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Plan:
         _check_limits(options.get("max_retries"), options.get("timeout"))
         plan = self.plan_for(options.get("model"), max_retries=options.get("max_retries"), **route_options(options))
         if messages:
             check_messages(messages)
         if plan.choice is None:
             return plan
-        asked = self.request(messages or ({"role": "user", "content": ""},), **options)
-        return self._ranked(plan, asked, explain=True)[0]
+        return self._ranked(plan, self.request(messages or _NOTHING, **options), explain=True)[0]
 
     def target_health(self, **options: Any) -> dict[str, TargetHealth]:
         """How the targets of a call with these options do, by their labels, as far as this process knows."""
         now = time.monotonic()
-        return {attempt.target: self.health.look(attempt.key, now) for attempt in self.plan(**options).attempts}
+        return {attempt.target: self.health.look(attempt.key, now) for attempt in self._dry_run((), options).attempts}
 
     def request(
         self,
@@ -275,7 +286,7 @@ class PortkeyRouter:
             "timeout": timeout,
             "max_retries": max_retries,
             "on_event": on_event,
-            "max_cost": _as_max_cost(max_cost),
+            "max_cost": None if max_cost is None else as_max_cost(max_cost),
         }
         changes = {name: value for name, value in given.items() if value is not None}
         if metadata:
@@ -431,6 +442,7 @@ class PortkeyRouter:
         )
 
 
+_NOTHING = ({"role": "user", "content": ""},)
 _PLANS_KEPT = 64  # for each model that calls have named
 _ARGUMENTS = {  # of a call itself, and so no fields of its body
     "chat": frozenset({"model", "messages", "stream"}),
@@ -460,15 +472,6 @@ def _check_limits(max_retries: int | None, timeout: float | None) -> None:
     if timeout is not None and not 0 < timeout < float("inf"):
         msg = "timeout is the seconds for the whole call: above 0, and not infinite."
         raise ConfigurationError(msg)
-
-
-def _as_max_cost(given: Amount | None) -> Decimal | None:
-    if given is None:
-        return None
-    amount = as_usd(given)
-    if amount is None:
-        raise ConfigurationError(f"max_cost= is in US dollars, from 0 up, not {given!r}.")
-    return amount
 
 
 def _spending(ledger: BudgetLedger, experience: Experience, count: Callable[[str], int] | None) -> Spending:

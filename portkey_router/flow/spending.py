@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from portkey_router.flow.itinerary import Leg
     from portkey_router.flow.steps import Step
     from portkey_router.messages import AttemptRecord, Completion, Embeddings, Request, Usage
-    from portkey_router.planner import Attempt
+    from portkey_router.planner import Attempt, Plan
 
     Answering = Generator[Step, Any, Completion | Embeddings]
 
@@ -79,6 +79,27 @@ class Spending:
         if reservation.wait > 0:
             yield from held.unless_interrupted(Wait(reservation.wait))
         return held
+
+    def affordable(self, call: Call) -> Plan:
+        """The call's plan without the attempts that would be refused, as far as this process knows."""
+        plan = call.plan
+        reasons = [self._foreseen(call, attempt) for attempt in plan.attempts]
+        told = zip(plan.attempts, reasons, strict=True)
+        return replace(
+            plan,
+            attempts=tuple(each for each, why in zip(plan.attempts, reasons, strict=True) if why is None),
+            # Of other plans than a cost-aware one there are none.
+            targets=tuple(each for each, why in zip(plan.targets, reasons, strict=False) if why is None),
+            excluded=(*plan.excluded, *((each.target, why) for each, why in told if why is not None)),
+        )
+
+    def _foreseen(self, call: Call, attempt: Attempt) -> str | None:
+        tags = tags_of(call, attempt)
+        terms = self.ledger.terms(tags)
+        if not terms.any:
+            return None
+        estimated = self._estimate(call) if terms.expecting else 0
+        return self.ledger.foresee(self._bound(call, attempt, estimated, hard=terms.hard), tags)
 
     def _estimate(self, call: Call) -> int:
         """About how many tokens of input the call has."""

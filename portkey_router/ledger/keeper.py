@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from uuid import uuid4
 
 from portkey_router.budget import LedgerReport, Reservation, Terms
-from portkey_router.errors import AdmissionError, ConfigurationError, StoreError
+from portkey_router.errors import AdmissionError, BudgetExceededError, ConfigurationError, StoreError
 from portkey_router.events import EventHub
 from portkey_router.ledger import outcomes
 from portkey_router.ledger.claims import (
@@ -194,6 +195,22 @@ class BudgetLedger:
         """See `Ledger.report`."""
         return await arun_steps(self._report(tags), self._store.arun)
 
+    def foresee(self, bound: Bound, tags: Mapping[str, Any]) -> str | None:
+        """Why an attempt would be refused, as far as this process knows; None where it knows of no reason.
+
+        No I/O, and nothing is held: what others have spent since this process last asked is not in it.
+        """
+        now = self._now()
+        for claim in claimed(self.budgets, tags):
+            try:
+                amount = needed(claim, bound)
+            except BudgetExceededError as refusal:
+                return str(refusal)
+            left = self._outage.left(counter(claim, now), now)
+            if amount > left:
+                return outcomes.foreseen(claim, amount, left)
+        return None
+
     # ---- reserve ----
 
     def _reserve(
@@ -223,6 +240,7 @@ class BudgetLedger:
             reservation_id, local = uuid4().hex, True
             reply = self._without_store(command, error)
         if isinstance(reply, Refused) and reply.counter is not None:
+            self._outage.saw_refused(command(self._now()).counters[reply.counter], reply)
             event, refusal = outcomes.refused_by_budget(
                 reply, claims[reply.counter], amounts[reply.counter], tags, local=local
             )
@@ -249,10 +267,12 @@ class BudgetLedger:
             yield from self._tell()
             reply = yield from self._dated(command, asked)
         except BaseException as error:
-            undone = Settle(asked.id, tuple(map(_nothing, asked.counters)))
-            self._outage.later(Untold(undone, Reservation(asked.id)))
+            undone = Untold(Settle(asked.id, tuple(map(_nothing, asked.counters))), Reservation(asked.id))
             if isinstance(error, StoreError):
+                self._outage.later(undone)
                 self._outage.failed(self._clock(), error)
+            else:
+                yield from self._told_after(undone, error)
             raise
         self._outage.answered()
         if isinstance(reply, Admitted):
@@ -325,12 +345,19 @@ class BudgetLedger:
         except StoreError as error:
             self._outage.failed(self._clock(), error)
             self._outage.later(untold)
-        except BaseException:
-            self._outage.later(untold)
+        except BaseException as error:
+            yield from self._told_after(untold, error)
             raise
         else:
             self._outage.answered()
             self._alert(reply, reservation)
+
+    def _told_after(self, untold: Untold, interruption: BaseException) -> Generator[Command, Reply, None]:
+        """Whether it was told before its caller was interrupted, nobody knows: it is told once more, now or later."""
+        self._outage.later(untold)
+        if not isinstance(interruption, GeneratorExit):
+            with contextlib.suppress(StoreError):  # then it stays for later
+                yield from self._tell()
 
     def _tell(self) -> Generator[Command, Reply, None]:
         """Tell the store what it could not be told before: each command once more, in order. All bear repeating."""

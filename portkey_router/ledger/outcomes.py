@@ -92,6 +92,16 @@ def refused_by_budget(
     )
 
 
+def foreseen(claim: Claimed, amount: int, left: int) -> str:
+    """Why an attempt would be refused."""
+    budget = claim.budget
+    needs = "may cost up to" if budget.hard else "will cost about"
+    whose = f" for {budget.by}={claim.value!r}" if budget.by else ""
+    return (
+        f"it {needs} ${usd(amount):f}, and of the budget {budget.name!r}{whose} ${usd(left):f} was last seen to be left"
+    )
+
+
 def refused_by_limit(reply: Refused, claim: Limited, tokens: int) -> RateLimitExceededError:
     """The error; `retry_after` is None where waiting would not help."""
     limit = claim.limit
