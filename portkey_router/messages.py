@@ -93,6 +93,7 @@ class CallOptions:
     together; `max_retries` counts the further tries per target. `tags` are the call's own dimensions (user, team,
     session): events carry them and budgets select by them; they are not sent. `on_event` is told each event of the
     call (`portkey_router.events`), in the call's own thread or loop. `cache_use`: what it does with the cache.
+    `max_cost` is in USD: what each attempt costs at most, on the caller's word, where a hard budget is to rely on that.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -108,6 +109,7 @@ class CallOptions:
     tags: Mapping[str, Any] = field(default_factory=dict)
     on_event: Callable[[Any], object] | None = field(default=None, repr=False, compare=False)
     cache_use: CacheUse | None = None
+    max_cost: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

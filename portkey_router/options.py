@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from portkey_router.budget import Budget, RateLimit
     from portkey_router.cache.cache import SemanticCache
     from portkey_router.events import Sink
     from portkey_router.flow.deadlines import Deadlines
     from portkey_router.health import Health
+    from portkey_router.ledger.keeper import BudgetLedger
     from portkey_router.planner import RunOn
     from portkey_router.pricing import Price, PriceBook
     from portkey_router.providers import ModelRule
@@ -41,6 +43,9 @@ class RouterOptions(PolicyOptions, total=False):
     - `cache`: answers chat calls that were made before, or alike: a `SemanticCache`, or the URL of a store
       (`"redis://..."`, `"memory://"`; one cache for the process, of equal questions only, since it has no embeddings).
       By default what `PORTKEY_CACHE_ENABLED`, `PORTKEY_CACHE_URL` and `PORTKEY_CACHE_EMBEDDINGS` say; False: none.
+    - `budgets`, `limits`: what calls may spend, and how often (`Budget`, `RateLimit`); each attempt is set aside before
+      it is sent. `ledger` keeps them: `"redis://..."` for all processes and machines together, or a `BudgetLedger` of
+      yours, which brings its own budgets and limits. Without `ledger` each process counts for itself.
     - `count_tokens`: counts the tokens of a text for `CostAware` (`tokenizer.tiktoken_counter()`), in the place of an
       estimate by its length.
     - `retry_after_max`, `on_content_filter`, `on_stream_break`, `wire_stream`: how calls fail over; see `Policy`.
@@ -69,5 +74,8 @@ class RouterOptions(PolicyOptions, total=False):
     health: Health | str | None
     sinks: Sequence[Sink]
     cache: SemanticCache | str | Literal[False] | None
+    ledger: BudgetLedger | str | None
+    budgets: Sequence[Budget]
+    limits: Sequence[RateLimit]
     count_tokens: Callable[[str], int] | None
     env_file: str | None

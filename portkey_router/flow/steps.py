@@ -111,7 +111,7 @@ class Emit:
 
 
 class Performed:
-    """A step that knows by itself how it is done: those of calls that have a cache (`flow.cache_steps`)."""
+    """A step that knows by itself how it is done: those of `flow.cache_steps` and `flow.money_steps`."""
 
     __slots__ = ()
 
