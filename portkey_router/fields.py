@@ -304,6 +304,8 @@ def without_keys(state: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: None if name in _SECRET_FIELDS else value for name, value in state.items()}
     if "sinks" in kept:
         kept["sinks"] = ()  # threads, files and connections belong to their process
+    if kept.get("cache"):
+        kept["cache"] = None  # likewise, and a URL may hold a password
     config = kept.get("portkey_config")
     if config is not None and not is_saved(config):
         kept["portkey_config"] = None
