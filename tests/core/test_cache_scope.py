@@ -89,7 +89,7 @@ def test_whatever_may_change_the_answer_makes_a_key_of_its_own() -> None:
         {"extra_headers": {"x-portkey-trace-id": "t", "x-other": "1"}},
         {"refresh": True, "cache_ttl": 5, "cache_tags": ["a"]},
         {"router": {"settings": replace(SETTINGS, api_key=SecretStr("pk-other"))}},
-        {"router": {"settings": replace(SETTINGS, virtual_keys={"openai": "vk-other"})}},
+        {"router": {"settings": replace(SETTINGS, virtual_keys={"openai": SecretStr("vk-other")})}},
         {"router": {"max_retries": 4}},
         {"temperature": None},
     ],

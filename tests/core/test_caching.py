@@ -90,7 +90,7 @@ def test_each_event_is_told_once_to_each_who_listens() -> None:
         def handle(self, event: Any) -> None:
             self.heard.append(event)
 
-    both, of_cache, of_call = Sink(), Sink(), []
+    both, of_cache, of_call = Sink(), Sink(), list[Any]()
     router = cached(ok(), cache=SemanticCache("memory://", sinks=[both, of_cache]), hub=EventHub([both]))
     router.complete(HELLO, on_event=of_call.append)
     for heard in (both.heard, of_cache.heard, of_call):
