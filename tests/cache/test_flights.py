@@ -257,6 +257,21 @@ def test_a_cancelled_task_leaves_the_others_waiting() -> None:
     assert asyncio.run(main()) == "answer"
 
 
+def test_a_letter_cannot_be_cancelled() -> None:
+    """A task is cancelled in the moment it is written to: the writer, who leads, notices nothing."""
+    flights = Flights()
+    leader, follower = joined(flights), joined(flights)
+
+    async def main() -> None:
+        assert follower._letter is not None
+        asyncio.wrap_future(follower._letter).cancel()
+        await asyncio.sleep(0)
+        leader.land("answer")
+
+    asyncio.run(main())
+    assert follower.wait(0) == "answer"
+
+
 def test_many_threads_in_any_order() -> None:
     """Threads that lead, follow, fail and give up at random: all come to an end, and nothing is left."""
     flights = Flights()

@@ -152,6 +152,7 @@ def test_equal_requests_in_flight_are_computed_once(leader: str) -> None:
     assert [layer(answer) for answer in answers] == [None, *["shared"] * 8]
     assert all(answer.usage == Usage(0, 0, 0) for answer in answers[1:])
     assert len({answer.id for answer in answers}) == 9
+    assert len({id(answer.message) for answer in answers}) == 9
     ends = [event for event in events if isinstance(event, CallFinished)]
     assert sorted(str(end.cache) for end in ends) == ["None", *["shared"] * 8]
     assert sum(end.attempts for end in ends) == 1
