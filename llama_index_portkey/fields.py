@@ -99,6 +99,10 @@ class PortkeyLLMFields(LlamaIndexFields, ChatFields, FunctionCallingLLM):
     it, else by a tool."""
     strict: bool = False
     """Whether tools are strict, as OpenAI means it."""
+    cache: Any = Field(default=None, exclude=True, repr=False)
+    """Answers what was asked before, or alike: a `portkey_router.SemanticCache`, or the URL of a store (equal questions
+    only). By default what `PORTKEY_CACHE_ENABLED` says; False: none. A call may say `no_cache=`, `refresh=`,
+    `cache_ttl=`, `cache_tags=`, `tenant=`, `namespace=` (see `PortkeyRouter.request`). Never serialised."""
     modalities: list[str] | None = None
     audio_config: dict[str, Any] | None = None
     """OpenAI's `audio`: `{"voice": "alloy", "format": "mp3"}`."""
@@ -131,7 +135,7 @@ class PortkeyLLMFields(LlamaIndexFields, ChatFields, FunctionCallingLLM):
                 router.plan_for(self.model)  # a model that no key fits is told now, not at the first call
 
     def _router_arguments(self) -> dict[str, Any]:
-        return {**super()._router_arguments(), "model": self.model}
+        return {**super()._router_arguments(), "model": self.model, "cache": self.cache}
 
     def _possible_models(self, options: Mapping[str, Any]) -> tuple[str | None, ...]:
         """The models that may answer a call with these arguments; None for one that only the gateway knows."""

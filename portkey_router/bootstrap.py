@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
@@ -40,6 +41,8 @@ __all__ = ["NamedEncoder", "build_cache_store", "build_ledger", "build_router", 
 
 
 T = TypeVar("T")
+
+_logger = logging.getLogger("portkey_router.cache")
 
 
 def build_router(*, from_env: bool = False, **options: Unpack[RouterOptions]) -> PortkeyRouter:
@@ -108,9 +111,9 @@ def _cache(given: SemanticCache | str | Literal[False] | None, settings: Setting
     if given is False or (given is None and settings.cache_url is None):
         return None
     if given is None:
-        return _cache_at(str(settings.cache_url), settings.cache_embeddings)
+        return _environments_cache(str(settings.cache_url), settings.cache_embeddings)
     if isinstance(given, str):
-        return _cache_at(given, None)
+        return process_cache(given)
     if not callable(getattr(given, "alookup", None)) or not hasattr(given, "flights"):
         kind = type(given).__name__
         raise ConfigurationError(
@@ -120,8 +123,27 @@ def _cache(given: SemanticCache | str | Literal[False] | None, settings: Setting
     return given
 
 
+def _environments_cache(url: str, embeddings: str | None) -> SemanticCache:
+    try:
+        cache = process_cache(url, embeddings)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"PORTKEY_CACHE_URL: {error}") from error
+    if embeddings is None:
+        _say_equal_only()
+    return cache
+
+
 @functools.cache
-def _cache_at(url: str, embeddings: str | None) -> SemanticCache:
+def _say_equal_only() -> None:
+    """Once for the process."""
+    _logger.warning(
+        "PORTKEY_CACHE_ENABLED turns a cache on that answers equal questions only. For questions alike, name the model "
+        "that embeds them in PORTKEY_CACHE_EMBEDDINGS, or give cache=SemanticCache(...). (Told once.)"
+    )
+
+
+@functools.cache
+def process_cache(url: str, embeddings: str | None = None) -> SemanticCache:
     """The one cache of the process at a URL; embeddings by the name of a model."""
     from portkey_router.cache.cache import SemanticCache  # noqa: PLC0415  (who does not use it does not pay for it)
 

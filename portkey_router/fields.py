@@ -323,6 +323,8 @@ def without_keys(state: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: None if name in _SECRET_FIELDS else value for name, value in state.items()}
     # Threads, files and connections belong to their process, and budgets to who set them.
     kept |= {name: () for name in ("sinks", "budgets", "limits") if name in kept}
+    if kept.get("cache"):
+        kept["cache"] = None  # likewise, and a URL may hold a password
     config = kept.get("portkey_config")
     if config is not None and not is_saved(config):
         kept["portkey_config"] = None

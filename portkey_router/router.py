@@ -306,10 +306,11 @@ class PortkeyRouter:
             changes["extra_headers"] = {**own.extra_headers, **extra_headers}
         if tags:
             changes["tags"] = {**own.tags, **tags}
-        if (use := cache_use_of(own, body)) is not None:
-            changes["cache_use"] = use
+        if not CACHE_OPTIONS.isdisjoint(body):
+            changes["cache_use"] = cache_use_of(own, body)
+            body = {name: value for name, value in body.items() if name not in CACHE_OPTIONS}
         options = replace(own, **changes) if changes else own
-        for name in (*_ROUTE_OPTIONS, *POLICY_OPTIONS, *CACHE_OPTIONS):
+        for name in (*_ROUTE_OPTIONS, *POLICY_OPTIONS):
             body.pop(name, None)
         fields = {name: value for name, value in {**body, **(extra_body or {})}.items() if value is not None}
         if taken := fields.keys() & _ARGUMENTS[operation]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portkey_router.bootstrap import process_health
+from portkey_router.bootstrap import process_cache, process_health
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,3 +44,4 @@ def portkey(portkey_sandbox: PortkeyDouble, monkeypatch: pytest.MonkeyPatch) -> 
 def _no_memory_of_other_tests() -> None:
     """What a test's targets went through is no other test's business."""
     process_health.cache_clear()
+    process_cache.cache_clear()

@@ -7,9 +7,13 @@ import json
 import logging
 import pickle
 import traceback
+import zlib
+from itertools import chain
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
+import redis
 from langchain_core.load import dumpd, dumps
 from langchain_core.tracers.base import BaseTracer
 from llama_index.core.base.llms.types import ChatMessage
@@ -28,6 +32,7 @@ from portkey_router import (
     LoadBalance,
     PortkeyError,
     PortkeyRouter,
+    SemanticCache,
     Target,
     When,
     load_settings,
@@ -351,6 +356,45 @@ def test_calls_of_llama_index_leak_nothing(
     for text in [*texts, *events.texts, *payloads.texts, caplog.text, *texts_of(llm)]:
         assert PLANTED not in text
         assert server.api_key not in text
+
+
+def test_what_a_cache_writes_holds_no_key(portkey_sandbox: PortkeyDouble, redis_url: str) -> None:
+    """Names, values and vectors in Redis, of models that hold keys wherever one can be held, and of calls that do."""
+    server = portkey_sandbox
+    server.add_virtual_key(VIRTUAL_KEY, provider="openai")
+    cache = SemanticCache(redis_url, lambda _: [1.0, 2.0], name=f"leaks:{uuid4().hex}", timeout=20, connect_timeout=20)
+    keyed = Target("gpt-4o", virtual_key=VIRTUAL_KEY, options={"aws_secret_access_key": OPTION_KEY})
+    header = {"x-secret-header": HEADER_KEY, "Authorization": f"Bearer {PROVIDER_KEY}"}
+    given: tuple[dict[str, Any], ...] = (
+        {"strategy": Fallback(keyed, Target("gpt-4o", provider="openai", api_key=PROVIDER_KEY))},
+        {"strategy": Fallback(keyed, keyed), "run_on": "gateway"},
+        {"model": "gpt-4o", "virtual_key": VIRTUAL_KEY, "virtual_keys": {"anthropic": HEADER_KEY}},
+        {"model": "gpt-4o", "default_headers": {**header, "x-portkey-virtual-key": VIRTUAL_KEY}},
+        {"model": "gpt-4o", "config": {"virtual_key": VIRTUAL_KEY, "custom_key": CONFIG_KEY}},
+        {"model": "gpt-4o", "virtual_key": VIRTUAL_KEY, "additional_kwargs": {"extra_headers": header}},
+    )
+    try:
+        for number, options in enumerate(given):
+            llm = PortkeyLLM(api_key=server.api_key, base_url=server.url, max_retries=0, cache=cache, **options)
+            text = f"hi {number}"
+            if options.get("default_headers"):
+                llm.default_headers = {**options["default_headers"], "x-portkey-api-key": server.api_key}
+            llm.complete(text, trace_id=f"{PLANTED}trace", portkey_metadata={"_user": f"{PLANTED}user"})
+        assert cache.count() == len(given)
+        with redis.Redis.from_url(redis_url) as client:
+            rows = [key for key in client.scan_iter(f"*{cache.name}*") if client.type(key) == b"hash"]
+            held = [part for key in rows for part in (key, *chain(*client.hgetall(key).items()))]
+        assert len(rows) == len(given)
+        for part in [*held, *map(unpacked, held), repr(cache.inspect()).encode(), repr(cache).encode()]:
+            assert PLANTED.encode() not in part
+            assert server.api_key.encode() not in part
+    finally:
+        cache.clear()
+
+
+def unpacked(part: bytes) -> bytes:
+    """A compressed entry as it was; anything else as nothing."""
+    return zlib.decompress(part[1:]) if part.startswith(b"1x") else b""
 
 
 def evidence(error: PortkeyError) -> list[str]:

@@ -15,8 +15,11 @@ from pydantic import BaseModel
 
 from langchain_portkey_router import ChatPortkey
 from llama_index_portkey import PortkeyLLM
-from portkey_router import Fallback, LoadBalance, PortkeyError, Target, sandbox
+from portkey_router import Fallback, LoadBalance, PortkeyError, SemanticCache, Target, build_router, sandbox
 from portkey_router.bootstrap import process_health
+from portkey_router.describe import route_to_dict
+from tests.core.cached import ask as ask_router
+from tests.core.cached import question
 from tests.langchain.verbs import total
 
 if TYPE_CHECKING:
@@ -86,6 +89,7 @@ CASES = {
     ),
 }
 WAYS = ("call", "acall", "stream", "astream")
+WAYS_OF_ROUTER = {"call": "complete", "acall": "acomplete", "stream": "stream", "astream": "astream"}
 
 
 def portkey_of(route: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,6 +217,52 @@ def test_both_adapters_come_out_the_same(portkey: PortkeyDouble, name: str, way:
     llama_index = outcome(by_llama_index, case, way, portkey)
     assert llama_index == langchain
     assert langchain["sent"], "something was asked"
+
+
+CACHED: dict[str, dict[str, Any]] = {
+    "text": {"model": "gpt-4o"},
+    "reasoning": {"model": "gpt-5", "reasoning_effort": "low"},
+    "a strategy": {"strategy": BOTH},
+    "run by the gateway": {"strategy": BOTH, "run_on": "gateway"},
+}
+
+
+def hit_by_router(options: Mapping[str, Any], cache: SemanticCache, way: str) -> dict[str, Any]:
+    """What the core gives of a cache."""
+    own = {name: value for name, value in options.items() if name != "reasoning_effort"}
+    body = {name: value for name, value in options.items() if name == "reasoning_effort"}
+    answer = ask_router(build_router(cache=cache, **own), WAYS_OF_ROUTER[way], question("What is a gateway?"), **body)
+    usage = answer.usage
+    assert usage is not None
+    return {
+        "text": answer.text,
+        "thoughts": answer.message.get("reasoning_content"),
+        "usage": (usage.input_tokens, usage.output_tokens, usage.total_tokens),
+        "portkey": portkey_of(route_to_dict(answer)),
+    }
+
+
+def hit_by_llama_index(options: Mapping[str, Any], cache: SemanticCache, way: str) -> dict[str, Any]:
+    """What PortkeyLLM gives of a cache."""
+    found = by_llama_index(Case(options={**options, "cache": cache}), way)
+    return {name: found[name] for name in ("text", "thoughts", "usage", "portkey")}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", CACHED)
+def test_a_hit_is_the_same_to_the_core_and_to_its_adapter(portkey: PortkeyDouble, name: str, way: str) -> None:
+    """Text, thoughts, usage 0, cost 0, and what the cache says; each is answered by what the other has brought."""
+    told = []
+    for asked in ((hit_by_router, hit_by_llama_index), (hit_by_llama_index, hit_by_router)):
+        cache = SemanticCache("memory://", now=lambda: 0.0)
+        before = len(portkey.requests)
+        paid, hit = (each(CACHED[name], cache, way) for each in asked)
+        assert len(portkey.requests) == before + 1
+        assert (paid["text"], paid["thoughts"]) == (hit["text"], hit["thoughts"])
+        assert (hit["usage"], hit["portkey"]["cost"]["amount"], hit["portkey"]["attempts"]) == ((0, 0, 0), "0", [])
+        assert hit["portkey"]["cache"]["saved_input_tokens"] == paid["usage"][0]
+        told.append(hit)
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize("name", ["text", "tools", "a fault, then fallback", "reasoning"])

@@ -186,6 +186,11 @@ class SemanticCache:
         return seen
 
     @property
+    def name(self) -> str:
+        """What its keys in the store begin with."""
+        return self._lookups.rules.name
+
+    @property
     def sinks(self) -> EventHub:
         """Who hears its events."""
         return self._lookups.hub

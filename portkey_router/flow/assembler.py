@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from portkey_router.messages import Choice, Completion, ToolCall, says_something
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from portkey_router.messages import Chunk, Route, ToolCallDelta, Usage
 
 __all__ = ["Assembler"]
@@ -35,7 +37,7 @@ class _Call:
 class _Growing:
     """One choice as it grows."""
 
-    __slots__ = ("calls", "content", "extra", "finish_reason", "logprobs", "reasoning", "refusal", "role")
+    __slots__ = ("blocks", "calls", "content", "extra", "finish_reason", "logprobs", "reasoning", "refusal", "role")
 
     def __init__(self) -> None:
         self.role = "assistant"
@@ -43,6 +45,7 @@ class _Growing:
         self.reasoning: list[str] = []
         self.refusal: list[str] = []
         self.calls: dict[int, _Call] = {}
+        self.blocks: dict[int, dict[str, Any]] = {}
         self.extra: dict[str, Any] = {}
         self.logprobs: list[Any] = []
         self.finish_reason: str | None = None
@@ -57,7 +60,24 @@ class _Growing:
             message["refusal"] = "".join(self.refusal)
         if self.calls:
             message["tool_calls"] = [self.calls[index].finished() for index in sorted(self.calls)]
+        if self.blocks:
+            message["content_blocks"] = [self.blocks[index] for index in sorted(self.blocks)]
         return {**self.extra, **message}
+
+    def add_extra(self, extra: Mapping[str, Any]) -> None:
+        """Fields that the core does not know: the last of each, but Claude's blocks, which come in pieces."""
+        self.extra.update(extra)
+        pieces = extra.get("content_blocks")
+        for position, piece in enumerate(pieces if isinstance(pieces, list) else ()):
+            if not isinstance(piece, dict):
+                continue
+            at, delta = piece.get("index"), piece.get("delta")
+            said = {name: value for name, value in piece.items() if name not in {"index", "delta"}}
+            said |= delta if isinstance(delta, dict) else {}
+            block = self.blocks.setdefault(at if isinstance(at, int) else position, {})
+            for name, value in said.items():
+                grows = isinstance(value, str) and isinstance(block.get(name), str) and name != "type"
+                block[name] = block[name] + value if grows else value
 
 
 class Assembler:
@@ -99,7 +119,7 @@ class Assembler:
         if chunk.role:
             choice.role = chunk.role
         if chunk.extra:
-            choice.extra.update(chunk.extra)
+            choice.add_extra(chunk.extra)
             self.told += says_something(chunk.extra)
         if chunk.logprobs:
             choice.logprobs.extend(chunk.logprobs.get("content") or ())

@@ -28,7 +28,7 @@ _FIELDS = {
     "tenant": "tenant",
     "namespace": "namespace",
 }
-CACHE_OPTIONS = ("cache_use", *_FIELDS)
+CACHE_OPTIONS = frozenset({"cache_use", *_FIELDS})
 """The names under which each call takes them."""
 
 
