@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ from langchain_portkey_router import ChatPortkey, RedisSemanticCache
 from portkey_router.cache.cache import SemanticCache
 from portkey_router.errors import ConfigurationError
 from portkey_router.events import CacheLookup, capture_events
+from portkey_router.messages import Cost
 from tests.cache.words import Words
 
 if TYPE_CHECKING:
@@ -125,7 +127,7 @@ def test_a_hit_costs_nothing_and_says_what_it_saved(llm_cache: RedisSemanticCach
     assert {name: told["cache"][name] for name in saved} == saved
     assert (told["cache"]["layer"], told["cache"]["similarity"]) == ("exact", 1.0)
     assert told["cache"]["age_seconds"] >= 0
-    assert told["cost"] == {"amount": "0", "currency": "USD", "source": "cache", "model": "fake-1"}
+    assert Cost.from_dict(told["cost"]) == Cost(Decimal(0), "cache", None, "fake-1")
     assert "trace-1" not in json.dumps(one.response_metadata)
     assert one.response_metadata["model_name"] == "fake-1"
 
@@ -241,6 +243,26 @@ def test_a_dead_redis_fails_no_call() -> None:
         assert [llm.invoke(QUESTION).content for _ in range(2)] == ["One.", "Two."]
     finally:
         set_llm_cache(None)
+
+
+@pytest.mark.parametrize("wrong", ["key_text", "cache_if"])
+@pytest.mark.parametrize("use_async", [False, True])
+def test_a_users_code_fails_no_call(wrong: str, use_async: bool) -> None:
+    """A question that cannot be found, or a policy that raises: the model answers, and the failure is counted."""
+
+    def broken(_: object) -> str:
+        raise KeyError("mistaken")
+
+    cache = RedisSemanticCache(Words(), "memory://", **{wrong: broken})  # type: ignore[arg-type]  # one of two callables
+    set_llm_cache(cache)
+    try:
+        llm = model("One.", "Two.")
+        answers = [asyncio.run(llm.ainvoke(QUESTION)) if use_async else llm.invoke(QUESTION) for _ in range(2)]
+        assert [answer.content for answer in answers] == ["One.", "Two."]
+    finally:
+        set_llm_cache(None)
+    assert sum(cache.cache.stats().failures.values()) >= 2
+    assert cache.cache.count() == 0
 
 
 def test_a_cache_can_be_shared_and_copied(cache: RedisSemanticCache) -> None:
