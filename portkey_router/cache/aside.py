@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,9 @@ class Asides:
             finally:
                 self._free.release()
 
-        threading.Thread(target=run, name="portkey-router-judge", daemon=True).start()
+        # In the caller's context, as a task is: a judge that calls an LLM is known to be a cache's.
+        here = contextvars.copy_context()
+        threading.Thread(target=here.run, args=(run,), name="portkey-router-judge", daemon=True).start()
         return True
 
     def in_loop(self, work: Callable[[], Coroutine[Any, Any, object]]) -> bool:

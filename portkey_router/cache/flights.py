@@ -138,7 +138,8 @@ class Seat:
         """As `wait`, in the running loop."""
         if self._letter is not None and self.follows:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.wrap_future(self._letter), max(seconds, 0.0))
+                async with asyncio.timeout(max(seconds, 0.0)):  # not `wait_for`, which may lose a cancellation
+                    await asyncio.wrap_future(self._letter)
         return self._outcome()
 
     def _outcome(self) -> Any:

@@ -37,7 +37,9 @@ def within_a_cache() -> Iterator[None]:
     try:
         yield
     finally:
-        _busy.reset(token)
+        # What is collected unfinished may end in another context, where there is nothing to take back.
+        with contextlib.suppress(ValueError):
+            _busy.reset(token)
 
 
 @dataclass(frozen=True, slots=True)

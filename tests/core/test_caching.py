@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from portkey_router.wire.http import HttpReply
 from tests.cache.words import Words
 from tests.core.cached import WAYS, ask, cache_of, cached, calls, question, says, told
 from tests.core.fakes import DONE, HELLO, JSON, RESET, Clock, Stream, delta, down, failed, memory, ok, usage_event
+from tests.net_server import until
 
 if TYPE_CHECKING:
     from portkey_router.cache.results import NewAnswer
@@ -580,6 +582,37 @@ def test_an_embedding_that_asks_the_same_router_does_not_go_round(way: str) -> N
     routers.append(cached(ok("rewritten"), says("Hello", way), cache=cache))
     assert ask(routers[0], way, question("what is a gateway")).text == "Hello"
     assert (cache.stats().embedded, cache.count()) == (1, 1)
+
+
+@pytest.mark.parametrize("way", ["complete", "stream"])
+def test_a_judge_that_asks_the_same_router_does_not_go_round(way: str) -> None:
+    """Its own question has no cache: it is neither looked up, nor kept, nor judged."""
+    routers: list[Any] = []
+    done = threading.Event()
+
+    def by_llm(asked: str, stored: str, _: Any) -> bool:
+        said = routers[0].complete(question(f"is {asked} the same as {stored}"))
+        done.set()
+        return bool(said.text == "yes")
+
+    cache = SemanticCache("memory://", Words(), distance_threshold=0.0, judge=by_llm, judge_margin=0.9)
+    routers.append(cached(cache=cache))
+    port, order = routers[0]._sync_port, threading.Lock()
+    send, open_ = port.send, port.open
+
+    def answered(call: Any, make: Any) -> Any:
+        """To the judge yes, whoever comes first."""
+        with order:
+            port._replies = iter([ok("yes") if b"the same as" in call.body else says("Hello", way)])
+            return make(call)
+
+    port.send, port.open = (lambda call: answered(call, send)), (lambda call: answered(call, open_))
+    for text in ("how do I reset the password of my account", "how can I reset the password of my account"):
+        assert ask(routers[0], way, question(text)).text == "Hello"
+    assert done.wait(30)
+    assert until(lambda: cache.stats().judged == 1)
+    assert cache.count() == 2
+    assert cache.stats().lookups == 2
 
 
 def test_embeddings_are_not_asked_of_the_cache() -> None:
