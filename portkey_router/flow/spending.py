@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from portkey_router.bound import OUTPUT_CAP, Bound, bound_of
 from portkey_router.costing import needs_of
+from portkey_router.flow.call import Call
 from portkey_router.flow.money_steps import Feed, Release, Reserve, Settle
 from portkey_router.flow.steps import Wait
 from portkey_router.ledger.provider_limits import provider_limits
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from decimal import Decimal
 
-    from portkey_router.budget import Ledger, Reservation
+    from portkey_router.budget import Reservation
     from portkey_router.costing import Experience
     from portkey_router.flow.accounting import Trip
-    from portkey_router.flow.call import Call
+    from portkey_router.flow.call import Surroundings
     from portkey_router.flow.itinerary import Leg
     from portkey_router.flow.steps import Step
+    from portkey_router.ledger.keeper import BudgetLedger
     from portkey_router.messages import AttemptRecord, Completion, Embeddings, Request, Usage
     from portkey_router.planner import Attempt, Plan
 
@@ -52,7 +54,7 @@ class Spending:
 
     __slots__ = ("_count", "_experience", "ledger")
 
-    def __init__(self, ledger: Ledger, experience: Experience, count: Callable[[str], int] | None = None) -> None:
+    def __init__(self, ledger: BudgetLedger, experience: Experience, count: Callable[[str], int] | None = None) -> None:
         self.ledger = ledger
         self._experience = experience
         self._count = count
@@ -81,9 +83,9 @@ class Spending:
             yield from held.unless_interrupted(Wait(reservation.wait))
         return held
 
-    def affordable(self, call: Call) -> Plan:
-        """The call's plan without the attempts that would be refused, as far as this process knows."""
-        plan = call.plan
+    def affordable(self, plan: Plan, request: Request, around: Surroundings) -> Plan:
+        """A call's plan without the attempts that would be refused, as far as this process knows."""
+        call = Call(request, plan, replace(around, more_urls=()))  # no gateway is chosen: nothing is sent
         reasons = [self._foreseen(call, attempt) for attempt in plan.attempts]
         told = zip(plan.attempts, reasons, strict=True)
         return replace(
