@@ -26,7 +26,8 @@ BASE64_AN_AUDIO_TOKEN = 1600 * 4 // 3
 
 def tokens_of_text(text: str) -> int:
     """About how many tokens a text is."""
-    return -(-len(text.encode(errors="replace")) // BYTES_A_TOKEN)
+    size = len(text) if text.isascii() else len(text.encode(errors="replace"))  # most are, and need no copy
+    return -(-size // BYTES_A_TOKEN)
 
 
 def tokens_of_messages(

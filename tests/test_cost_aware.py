@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -179,6 +180,30 @@ def test_an_event_tells_the_order_and_why(server: PortkeyDouble) -> None:
     assert decided.strategy == "cost_aware"
     assert decided.targets == ("cheap", "dear")
     assert all("expected" in reason for reason in decided.reasons)
+
+
+def test_an_event_tells_who_is_left_out_and_why(server: PortkeyDouble) -> None:
+    """As the plan does; whoever runs it."""
+    for run_on in ("client", "gateway"):
+        asked = router(server, target("dear"), target("cheap"), target("gpt-4"), run_on=run_on)
+        with capture_events() as events:
+            asked.complete([{"role": "user", "content": "x" * 40_000}])
+        [decided] = [event for event in events if isinstance(event, RouteDecided)]
+        assert [label for label, _ in decided.excluded] == ["gpt-4"]
+        assert "8,192 tokens" in decided.excluded[0][1]
+
+
+def test_who_is_down_is_asked_last(server: PortkeyDouble) -> None:
+    """With the reason; it stays in the plan, for where all others fail."""
+    asked = router(server, target("cheap"), target("middle"), max_retries=0)
+    cheap = asked.plan(HELLO).attempts[0]
+    assert cheap.target == "cheap"
+    asked.health.failed(cheap.key, time.monotonic(), 0.5, cooldown=600)
+    plan = asked.plan(HELLO)
+    assert [each.target for each in plan.attempts] == ["middle", "cheap"]
+    assert plan.attempts[1].reason.startswith("last, since it is down")
+    server.always("vk-middle", sandbox.Fault.status(401))
+    assert asked.complete(HELLO).route.target == "cheap"
 
 
 def test_a_counter_of_ones_own_is_used(server: PortkeyDouble) -> None:
