@@ -59,7 +59,7 @@ class Appraiser:
         `key` is what experience knows the target by, `success` the probability that it answers, its retries counted,
         `at` the time of the call; rates are looked up once for each `at`, so a whole minute does for all calls in it.
         """
-        learned = self._experience.of(key)
+        learned = self._experience.of(key, needs.kind)
         price = self._price(target, needs, learned, at)
         waiting = strategy.latency_price * (learned.seconds or 0.0)
         failing = learned.wasted + strategy.latency_price * learned.failing

@@ -19,7 +19,7 @@ def request(*messages: dict[str, Any], **body: Any) -> Request:
 
 def test_a_plain_question_needs_tokens_only() -> None:
     """Its estimate, and no ability."""
-    assert needs_of(request()) == Needs(tokens=1 + 3 + 3)
+    assert needs_of(request())._replace(kind=0) == Needs(tokens=1 + 3 + 3)
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,17 @@ def test_of_a_stranger_nothing_is_assumed() -> None:
     """An unknown model is not ruled out."""
     assert abilities_of("nobody/knows-me") is None
     assert Needs(10**9, tools=True, images=True).missing(None) is None
+
+
+def test_calls_that_begin_alike_are_of_a_kind() -> None:
+    """The same system prompt, or template, and the same abilities asked for; whatever follows."""
+    system = {"role": "system", "content": "You translate what you are told. " * 3}
+
+    def kind(*messages: dict[str, Any], **body: Any) -> int:
+        return needs_of(request(*messages, **body)).kind
+
+    one, other = ({"role": "user", "content": text} for text in ("Good morning", "Good night"))
+    assert kind(system, one) == kind(system, other)
+    assert kind(one) != kind(other)
+    assert kind(system, one) != kind(system, one, tools=[TOOL])
+    assert kind(IMAGE) == kind(IMAGE)
