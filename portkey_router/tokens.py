@@ -23,6 +23,8 @@ TOKENS_OF_THE_ANSWER = 3
 TOKENS_AN_ATTACHMENT = 85
 BASE64_AN_AUDIO_TOKEN = 1600 * 4 // 3
 
+_as_json = json.JSONEncoder(default=str).encode  # made once: json.dumps would make one for each tool of each call
+
 
 def tokens_of_text(text: str) -> int:
     """About how many tokens a text is."""
@@ -42,7 +44,7 @@ def tokens_of_messages(
     """
     count = count or tokens_of_text
     counted = sum(_tokens_of(message, count) + TOKENS_A_MESSAGE for message in messages)
-    return counted + TOKENS_OF_THE_ANSWER + sum(count(json.dumps(tool, default=str)) for tool in tools)
+    return counted + TOKENS_OF_THE_ANSWER + sum(count(_as_json(tool)) for tool in tools)
 
 
 def _tokens_of(message: Mapping[str, Any], count: Callable[[str], int]) -> int:
