@@ -64,6 +64,7 @@ def build_router(*, from_env: bool = False, **options: Unpack[RouterOptions]) ->
         health=_health(given.get("health")),
         hub=EventHub(given.get("sinks", ())),
         experience=process_experience(),
+        ledger=_ledger(**{name: given[name] for name in ("ledger", "budgets", "limits") if name in given}),
         **{name: given[name] for name in _ROUTER_OWN if name in given},
     )
 
@@ -209,6 +210,19 @@ def build_ledger(
         hub=EventHub(sinks),
         **options,
     )
+
+
+def _ledger(
+    ledger: BudgetLedger | str | None = None, budgets: Sequence[Budget] = (), limits: Sequence[RateLimit] = ()
+) -> BudgetLedger | None:
+    """A router's ledger. Budgets without one are this process's: its routers share their counters."""
+    if not budgets and not limits:
+        if isinstance(ledger, str):
+            raise ConfigurationError("ledger= by a URL keeps nothing by itself: give budgets=[Budget(...)] or limits=.")
+        return ledger
+    if ledger is not None and not isinstance(ledger, str):
+        raise ConfigurationError("A BudgetLedger has budgets and limits of its own: give them to it, or a URL here.")
+    return build_ledger(ledger or "memory://routers", budgets=budgets, limits=limits)
 
 
 def _ledger_store(url: str | None, client: Any, namespace: str, timeout: float, connect_timeout: float) -> LedgerStore:

@@ -15,9 +15,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from portkey_router.errors import ConfigurationError
 from portkey_router.messages import Usage
-from portkey_router.money import as_usd, nano
+from portkey_router.money import as_max_cost, nano
 from portkey_router.pricing.card import charge
 
 if TYPE_CHECKING:
@@ -108,11 +107,15 @@ def bound_of(
     - `cap`: the `max_tokens` to rely on where the request names none, 4096 by default; None: then there is no bound.
     - `parts`: bounds of what is no text. `max_cost`: US dollars, the caller's own bound, which wins over ours.
     - `expected_input`, `expected_output`: tokens, as learned; by default a quarter of the bytes, and 300.
+
+    Embeddings have no output.
     """
     body = {**request.body, **(override_params or {})}
     counted = _count(request, body, parts or PartBounds(), card.model if card else str(request.model or ""))
     stated = _max_tokens(body)
     choices = _positive(body.get("n")) or 1
+    if request.operation == "embeddings":
+        stated = 0
     limit = stated if stated is not None else cap
     likely_in = counted.text / _BYTES_PER_TOKEN + counted.stated + counted.audio
     likely_in = likely_in if expected_input is None else expected_input
@@ -122,7 +125,7 @@ def bound_of(
     expected = _expected(card, math.ceil(likely_in), math.ceil(likely_out))
     bound = replace(bound, expected=expected)
     if max_cost is not None:
-        return replace(bound, most=_own_bound(max_cost), unknown="")
+        return replace(bound, most=nano(as_max_cost(max_cost)), unknown="")
     if counted.unseen:
         why = f"how long {counted.unseen} is cannot be seen. State PartBounds(file=...) tokens, or max_cost=."
         return replace(bound, unknown=why)
@@ -146,13 +149,6 @@ def _expected(card: Card | None, read: int, made: int) -> int | None:
     usage = Usage(input_tokens=read, output_tokens=made)
     charged = charge(usage, card.rates(read)) if card else None
     return nano(charged[0]) if charged else None
-
-
-def _own_bound(max_cost: object) -> int:
-    amount = as_usd(max_cost)
-    if amount is None:
-        raise ConfigurationError(f"max_cost= is in US dollars, from 0 up, not {max_cost!r}.")
-    return nano(amount)
 
 
 # ---- tokens ----------------------------------------------------------------------------------------------------------

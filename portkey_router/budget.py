@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from portkey_router.bound import Bound
-    from portkey_router.events import BudgetAlert
+    from portkey_router.events import BudgetAlert, EventHub
 
 __all__ = [
     "Budget",
@@ -214,7 +214,7 @@ class Reservation:
     """What was set aside for one attempt. `wait` is the seconds to wait before it is sent.
 
     It must come to `settle` or `release`, once; a second time changes nothing. `local` marks one that was made without
-    the store, while that could not be reached.
+    the store, while that could not be reached. `hub` hears of the alerts that its settlement reaches.
     """
 
     id: str
@@ -223,14 +223,19 @@ class Reservation:
     slots: tuple[Slot, ...] = ()
     local: bool = False
     tags: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    hub: EventHub | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a call is subject to: any budget or limit at all, and any hard budget among them."""
+    """What a call is subject to: any budget or limit at all, any hard budget, and any that goes by expectation.
+
+    By expectation go soft budgets, and limits that count tokens.
+    """
 
     any: bool
     hard: bool
+    expecting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,13 +298,23 @@ class Ledger(Protocol):
     def terms(self, tags: Mapping[str, Any]) -> Terms:
         """What a call with these tags is subject to. No I/O."""
 
+    def foresee(self, bound: Bound, tags: Mapping[str, Any]) -> str | None:
+        """Why `reserve` would refuse an attempt, as far as this process knows, or None. No I/O; nothing is held."""
+
     def reserve(
-        self, bound: Bound, tags: Mapping[str, Any], *, patience: float | None = None, lease: float | None = None
+        self,
+        bound: Bound,
+        tags: Mapping[str, Any],
+        *,
+        patience: float | None = None,
+        lease: float | None = None,
+        hub: EventHub | None = None,
     ) -> Reservation:
         """Set aside what the attempt may cost in every budget and limit that applies, or in none.
 
         `patience`: seconds the caller can wait at most (None: as long as it takes); `lease`: seconds after which the
-        attempt is taken for lost, by default the ledger's.
+        attempt is taken for lost, by default the ledger's. `hub`: who hears of a refusal,
+        and of the alerts that the settlement reaches, beside the ledger's own sinks.
 
         Raises:
             BudgetExceededError: a budget has not enough left, or is hard and the cost has no bound.
@@ -308,7 +323,13 @@ class Ledger(Protocol):
         """
 
     async def areserve(
-        self, bound: Bound, tags: Mapping[str, Any], *, patience: float | None = None, lease: float | None = None
+        self,
+        bound: Bound,
+        tags: Mapping[str, Any],
+        *,
+        patience: float | None = None,
+        lease: float | None = None,
+        hub: EventHub | None = None,
     ) -> Reservation:
         """`reserve`, in the running loop."""
 

@@ -10,7 +10,22 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from portkey_router.flow.steps import Abort, CallerLeft, Emit, Open, OpenedStream, Read, ReadAll, Send, Show, Wait
+from portkey_router.flow.steps import (
+    Abort,
+    CallerLeft,
+    Emit,
+    Feed,
+    Open,
+    OpenedStream,
+    Read,
+    ReadAll,
+    Release,
+    Reserve,
+    Send,
+    Settle,
+    Show,
+    Wait,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -87,7 +102,7 @@ def drive(
             resume, outcome = journey.throw, error
 
 
-def _perform(step: Step, port: SyncPort) -> Any:
+def _perform(step: Step, port: SyncPort) -> Any:  # noqa: PLR0911  (one for each step)
     match step:
         case Read(stream, expiry):
             return stream.read(expiry)
@@ -103,6 +118,14 @@ def _perform(step: Step, port: SyncPort) -> Any:
             return time.sleep(seconds)
         case Emit(hub, event):
             return hub.emit(event)
+        case Reserve(ledger, bound, tags, patience, lease, hub):
+            return ledger.reserve(bound, tags, patience=patience, lease=lease, hub=hub)
+        case Settle(ledger, reservation, cost, tokens):
+            return ledger.settle(reservation, cost, tokens)
+        case Release(ledger, reservation, sent):
+            return ledger.release(reservation, sent=sent)
+        case Feed(ledger, headers, tags):
+            return ledger.feed(headers, tags)
 
 
 async def adrive(
@@ -124,7 +147,7 @@ async def adrive(
             resume, outcome = journey.throw, error
 
 
-async def _aperform(step: Step, port: AsyncPort) -> Any:
+async def _aperform(step: Step, port: AsyncPort) -> Any:  # noqa: PLR0911  (one for each step)
     match step:
         case Read(stream, expiry):
             return await stream.read(expiry)
@@ -140,3 +163,11 @@ async def _aperform(step: Step, port: AsyncPort) -> Any:
             return await asyncio.sleep(seconds)
         case Emit(hub, event):
             return hub.emit(event)
+        case Reserve(ledger, bound, tags, patience, lease, hub):
+            return await ledger.areserve(bound, tags, patience=patience, lease=lease, hub=hub)
+        case Settle(ledger, reservation, cost, tokens):
+            return await ledger.asettle(reservation, cost, tokens)
+        case Release(ledger, reservation, sent):
+            return await ledger.arelease(reservation, sent=sent)
+        case Feed(ledger, headers, tags):
+            return await ledger.afeed(headers, tags)

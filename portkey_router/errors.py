@@ -7,7 +7,7 @@ PortkeyError
 │   ├── UnknownModelError
 │   └── NotEnabledError (RuntimeError)
 ├── AdmissionError                         refused by us before any network call
-│   ├── BudgetExceededError
+│   ├── BudgetExceededError                .budget, .key, .needed_usd, .left_usd, .resets_at
 │   └── RateLimitExceededError             .retry_after
 ├── TransportError                         the network, or the clock
 │   ├── ConnectFailedError                 no connection, or one that broke before an answer
@@ -36,6 +36,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from decimal import Decimal
 
     from portkey_router.messages import AttemptRecord, Completion, PartialEmbeddings, Usage
 
@@ -115,7 +117,29 @@ class AdmissionError(PortkeyError):
 
 
 class BudgetExceededError(AdmissionError):
-    """A hard budget does not allow the call."""
+    """A budget does not allow the call.
+
+    `budget` names it, `key` is the value it is counted by (`by="user"` -> the user; empty where it has one counter).
+    `needed_usd` is what the attempt may cost at most (of a soft budget: what it will probably cost), None where that
+    has no bound; `left_usd` what is left. `resets_at`: when its window ends (UTC); None where it does not, or slides.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        budget: str | None = None,
+        key: str = "",
+        needed_usd: Decimal | None = None,
+        left_usd: Decimal | None = None,
+        resets_at: datetime | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.budget = budget
+        self.key = key
+        self.needed_usd = needed_usd
+        self.left_usd = left_usd
+        self.resets_at = resets_at
 
 
 class RateLimitExceededError(AdmissionError):

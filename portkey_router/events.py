@@ -151,7 +151,11 @@ class BudgetAlert:
 
 @dataclass(frozen=True, slots=True)
 class BudgetExceeded:
-    """A call was refused: what it may cost at most (`needed_usd`) is more than what is left of a hard budget."""
+    """An attempt was refused: what it needs (`needed_usd`) is more than what is left of a budget.
+
+    It needs what it may cost at most; of a soft budget, what it will probably cost. Another target may still answer
+    the call.
+    """
 
     budget: str
     key: str
@@ -220,10 +224,10 @@ _listeners: ContextVar[tuple[Callable[[Event], object], ...]] = ContextVar("port
 class EventHub:
     """Hands each event to every sink. A sink that fails is reported once in the log, and never fails a call."""
 
-    __slots__ = ("_failed", "_listeners", "_sinks")
+    __slots__ = ("_failed", "_given", "_listeners", "_sinks")
 
     def __init__(self, sinks: Sequence[Sink] = ()) -> None:
-        self._sinks = tuple(sinks)
+        self._sinks = self._given = tuple(sinks)
         self._listeners: tuple[Callable[[Event], object], ...] = ()
         self._failed: set[str] = set()
 
@@ -238,7 +242,16 @@ class EventHub:
         if not (listeners or self._sinks):
             return self
         hub = EventHub([self._of_call(sink) for sink in self._sinks])
-        hub._listeners, hub._failed = listeners, self._failed
+        hub._given, hub._listeners, hub._failed = self._given, listeners, self._failed
+        return hub
+
+    def with_sinks_of(self, other: EventHub) -> EventHub:
+        """A hub that tells the sinks of both, each once."""
+        more = tuple(sink for sink in other._sinks if not any(sink is each for each in (*self._given, *self._sinks)))
+        if not more:
+            return self
+        hub = EventHub((*self._sinks, *more))
+        hub._listeners, hub._failed = self._listeners, self._failed
         return hub
 
     def _of_call(self, sink: Sink) -> Sink:

@@ -49,7 +49,7 @@ BODY_FIELDS = (
     "service_tier",
     "user",
 )
-_SECRET_FIELDS = ("api_key", "default_headers", "portkey_api_key", "virtual_key", "virtual_keys")
+_SECRET_FIELDS = ("api_key", "default_headers", "ledger", "portkey_api_key", "virtual_key", "virtual_keys")
 _NEVER_IN_A_BODY = ("virtual_key", "api_key", "virtualkey", "apikey", "header", "password", "secret")
 
 
@@ -103,6 +103,14 @@ class RouterFields(BaseModel):
     """Counts the tokens of a text for `CostAware`, in the place of an estimate; see `portkey_router.tokenizer`."""
     sinks: Sequence[Any] = Field(default=(), exclude=True, repr=False)
     """Who hears of every call's events: `[LogSink(), PrometheusSink()]` (see `portkey_router.sinks`)."""
+
+    ledger: Any = Field(default=None, exclude=True, repr=False)
+    """Who keeps `budgets` and `limits`: `"redis://..."` for all processes together, or a `BudgetLedger`, which brings
+    its own; by default each process counts for itself."""
+    budgets: Sequence[Any] = Field(default=(), exclude=True, repr=False)
+    """What calls may spend: `[Budget("each user", usd=2, per="day", by="user")]`. Not written down with the model."""
+    limits: Sequence[Any] = Field(default=(), exclude=True, repr=False)
+    """How often, and of how many tokens: `[RateLimit("openai", requests=500, per="minute")]`. Nor are these."""
 
     portkey_metadata: dict[str, Any] | None = None
     """Portkey's metadata (`{"_user": "u1"}`): strings of at most 128 characters. Not the framework's `metadata`."""
@@ -178,6 +186,9 @@ class RouterFields(BaseModel):
             "health": self.health,
             "count_tokens": self.count_tokens,
             "sinks": tuple(self.sinks),
+            "ledger": self.ledger,
+            "budgets": tuple(self.budgets),
+            "limits": tuple(self.limits),
             **{name: getattr(self, name) for name in POLICY_OPTIONS},
         }
 
@@ -186,12 +197,20 @@ class RouterFields(BaseModel):
         arguments = self._router_arguments()
         key = tuple(arguments.values())
         if self._router is None or self._router[0] != key:
-            self._router = key, build_router(**arguments)
+            self._router = key, build_router(**{**arguments, **self._kept_ledger(arguments)})
         return self._router[1]
 
+    def _kept_ledger(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The ledger of the router before, where it is to keep the same: what is spent stays spent."""
+        if self._router is None:
+            return {}
+        before = dict(zip(arguments, self._router[0], strict=True))
+        same = all(before[name] == arguments[name] for name in ("ledger", "budgets", "limits"))
+        return {"ledger": self._router[1].ledger, "budgets": (), "limits": ()} if same else {}
+
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """A copy tells the same sinks: their threads, files and connections cannot be copied."""
-        kept = {id(sink): sink for sink in self.sinks}
+        """A copy tells the same sinks, and spends of the same budgets: what they hold cannot be copied."""
+        kept = {id(each): each for each in (*self.sinks, *self.budgets, *self.limits, self.ledger)}
         return super().__deepcopy__({**(memo or {}), **kept})
 
     def _models(self, model: str | None) -> tuple[str | None, ...]:
@@ -302,8 +321,8 @@ def _check_body_field(owner: str, name: str, ours: set[Any]) -> None:
 def without_keys(state: Mapping[str, Any]) -> dict[str, Any]:
     """A model's fields, as pickle may keep them: no key, and no config that may hold one."""
     kept = {name: None if name in _SECRET_FIELDS else value for name, value in state.items()}
-    if "sinks" in kept:
-        kept["sinks"] = ()  # threads, files and connections belong to their process
+    # Threads, files and connections belong to their process, and budgets to who set them.
+    kept |= {name: () for name in ("sinks", "budgets", "limits") if name in kept}
     config = kept.get("portkey_config")
     if config is not None and not is_saved(config):
         kept["portkey_config"] = None

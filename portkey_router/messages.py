@@ -66,7 +66,8 @@ class CallOptions:
     Times are seconds. None means: as the router is set. `timeout` bounds the whole call, all attempts and waits
     together; `max_retries` counts the further tries per target. `tags` are the call's own dimensions (user, team,
     session): events carry them and budgets select by them; they are not sent. `on_event` is told each event of the
-    call (`portkey_router.events`), in the call's own thread or loop.
+    call (`portkey_router.events`), in the call's own thread or loop. `max_cost` is in USD: what each attempt costs at
+    most, on the caller's word, where a hard budget is to rely on that.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -81,6 +82,7 @@ class CallOptions:
     max_retries: int | None = None
     tags: Mapping[str, Any] = field(default_factory=dict)
     on_event: Callable[[Any], object] | None = field(default=None, repr=False, compare=False)
+    max_cost: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, InvalidOperation
 
-__all__ = ["Amount", "as_usd", "nano", "nano_floor", "usd"]
+from portkey_router.errors import ConfigurationError
+
+__all__ = ["Amount", "as_max_cost", "as_usd", "nano", "nano_floor", "usd"]
 
 Amount = Decimal | int | float | str
 
@@ -21,6 +23,14 @@ def as_usd(amount: object) -> Decimal | None:
     except InvalidOperation:
         return None
     return found if found.is_finite() and found >= 0 else None
+
+
+def as_max_cost(given: object) -> Decimal:
+    """The caller's own bound of what an attempt costs. Raises `ConfigurationError` for what is no amount."""
+    amount = as_usd(given)
+    if amount is None:
+        raise ConfigurationError(f"max_cost= is in US dollars, from 0 up, not {given!r}.")
+    return amount
 
 
 def nano(amount: Decimal) -> int:

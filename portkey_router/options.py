@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from portkey_router.budget import Budget, RateLimit
     from portkey_router.events import Sink
     from portkey_router.flow.deadlines import Deadlines
     from portkey_router.health import Health
+    from portkey_router.ledger.keeper import BudgetLedger
     from portkey_router.planner import RunOn
     from portkey_router.pricing import Price, PriceBook
     from portkey_router.providers import ModelRule
@@ -37,6 +39,9 @@ class RouterOptions(PolicyOptions, total=False):
     - `prices`: a `PriceBook`, or your own prices by model; False leaves every cost None, and genai-prices unimported.
     - `health`: what is known of targets; by default all routers of the process share it, with `"redis://..."` processes
       share which of them are down. `sinks`: who hears of calls (`events`).
+    - `budgets`, `limits`: what calls may spend, and how often (`Budget`, `RateLimit`); each attempt is set aside before
+      it is sent. `ledger` keeps them: `"redis://..."` for all processes and machines together, or a `BudgetLedger` of
+      yours, which brings its own budgets and limits. Without `ledger` each process counts for itself.
     - `count_tokens`: counts the tokens of a text for `CostAware` (`tokenizer.tiktoken_counter()`), in the place of an
       estimate by its length.
     - `retry_after_max`, `on_content_filter`, `on_stream_break`, `wire_stream`: how calls fail over; see `Policy`.
@@ -64,5 +69,8 @@ class RouterOptions(PolicyOptions, total=False):
     prices: PriceBook | Mapping[str, Price] | Literal[False] | None
     health: Health | str | None
     sinks: Sequence[Sink]
+    ledger: BudgetLedger | str | None
+    budgets: Sequence[Budget]
+    limits: Sequence[RateLimit]
     count_tokens: Callable[[str], int] | None
     env_file: str | None

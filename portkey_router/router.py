@@ -15,11 +15,13 @@ from portkey_router.drive import adrive, drive
 from portkey_router.embedding import EmbeddingCall, aembed_all, embed_all, embedding_call
 from portkey_router.errors import ConfigurationError
 from portkey_router.events import EventHub
+from portkey_router.flow.call import Call
 from portkey_router.flow.journey import Deadlines, Surroundings, journey
 from portkey_router.flow.policy import POLICY_OPTIONS, Policy
 from portkey_router.health import Health
 from portkey_router.locks import ForkLock
 from portkey_router.messages import CallOptions, Chunk, Completion, Request
+from portkey_router.money import as_max_cost
 from portkey_router.planner import Plan, RunOn, is_saved, plan_config, plan_headers, plan_strategy
 from portkey_router.ranking import Ranker
 from portkey_router.spaces import check_one_space
@@ -34,9 +36,12 @@ if TYPE_CHECKING:
     from portkey_router.costing import Needs
     from portkey_router.drive import AsyncPort, SyncPort
     from portkey_router.events import Event
+    from portkey_router.flow.spending import Spending
     from portkey_router.flow.steps import Step
     from portkey_router.health import TargetHealth
+    from portkey_router.ledger.keeper import BudgetLedger
     from portkey_router.messages import Embeddings, Operation
+    from portkey_router.money import Amount
     from portkey_router.options import RouterOptions
     from portkey_router.pricing import PriceBook
     from portkey_router.settings import Settings
@@ -73,6 +78,7 @@ class PortkeyRouter:
         hub: EventHub | None = None,
         experience: Experience | None = None,
         count_tokens: Callable[[str], int] | None = None,
+        ledger: BudgetLedger | None = None,
     ) -> None:
         _check_route(strategy, config, run_on)
         _check_limits(max_retries, deadlines.total if deadlines else None)
@@ -92,6 +98,8 @@ class PortkeyRouter:
         self.hub = hub or EventHub()
         self.experience = experience or Experience()
         self._count_tokens = count_tokens
+        self.ledger = ledger
+        self._spending = None if ledger is None else _spending(ledger, self.experience, count_tokens)
         self._ranker = Ranker(prices, self.experience, self.health)
         self._sync_port, self._async_port = ports
         self._base_headers = base_headers(settings)
@@ -207,20 +215,31 @@ class PortkeyRouter:
             await close()
 
     def plan(self, messages: Sequence[Mapping[str, Any]] = (), **options: Any) -> Plan:
-        """A dry run: the attempts this call would make, their order, and why. No network."""
+        """A dry run: the attempts this call would make, their order, and why. No network.
+
+        Targets that the call's budgets would refuse are told apart, by what this process last saw to be left of them;
+        what other processes have spent since, only the call itself finds out.
+        """
+        plan = self._dry_run(messages, options)
+        if self._spending is None:
+            return plan
+        request = self.request(messages or _NOTHING, **options)
+        around = replace(self._surroundings(request.options, options, ""), more_urls=())
+        return self._spending.affordable(Call(request, plan, around))
+
+    def _dry_run(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Plan:
         _check_limits(options.get("max_retries"), options.get("timeout"))
         plan = self.plan_for(options.get("model"), max_retries=options.get("max_retries"), **route_options(options))
         if messages:
             check_messages(messages)
         if plan.choice is None:
             return plan
-        asked = self.request(messages or ({"role": "user", "content": ""},), **options)
-        return self._ranked(plan, asked, explain=True)[0]
+        return self._ranked(plan, self.request(messages or _NOTHING, **options), explain=True)[0]
 
     def target_health(self, **options: Any) -> dict[str, TargetHealth]:
         """How the targets of a call with these options do, by their labels, as far as this process knows."""
         now = time.monotonic()
-        return {attempt.target: self.health.look(attempt.key, now) for attempt in self.plan(**options).attempts}
+        return {attempt.target: self.health.look(attempt.key, now) for attempt in self._dry_run((), options).attempts}
 
     def request(
         self,
@@ -242,14 +261,16 @@ class PortkeyRouter:
         max_retries: int | None = None,
         tags: Mapping[str, Any] | None = None,
         on_event: Callable[[Event], object] | None = None,
+        max_cost: Amount | None = None,
         **body: Any,
     ) -> Request:
         """A request from a call's arguments, over the router's own options. Raises `ConfigurationError`.
 
         `timeout` (seconds) bounds the whole call with all its attempts; `max_retries` counts further tries for each
         target. `tags` are the call's dimensions for events and budgets, and are not sent; `on_event` is told each of
-        the call's events. `strategy`, `config`, `run_on` and `virtual_key` choose the route of this one call,
-        `wire_stream`, `on_stream_break`, `on_content_filter` and `retry_after_max` how it fails over (see
+        the call's events. `max_cost` (USD) is what an attempt costs at most on your word: a hard budget holds that, in
+        the place of what it works out itself. `strategy`, `config`, `run_on` and `virtual_key` choose the route of this
+        one call, `wire_stream`, `on_stream_break`, `on_content_filter` and `retry_after_max` how it fails over (see
         `build_router`); anything else is a field of the body (`temperature=0`), `extra_body` for names that are
         arguments here. Embeddings have no messages, and the `input` as a field of the body.
         """
@@ -266,6 +287,7 @@ class PortkeyRouter:
             "timeout": timeout,
             "max_retries": max_retries,
             "on_event": on_event,
+            "max_cost": None if max_cost is None else as_max_cost(max_cost),
         }
         changes = {name: value for name, value in given.items() if value is not None}
         if metadata:
@@ -388,6 +410,7 @@ class PortkeyRouter:
             health=self.health,
             hub=hub,
             call_id=urandom(16).hex() if hub.listening else "",
+            spending=self._spending,
         )
 
     def _embedding(
@@ -420,6 +443,7 @@ class PortkeyRouter:
         )
 
 
+_NOTHING = ({"role": "user", "content": ""},)
 _PLANS_KEPT = 64  # for each model that calls have named
 _ARGUMENTS = {  # of a call itself, and so no fields of its body
     "chat": frozenset({"model", "messages", "stream"}),
@@ -449,6 +473,12 @@ def _check_limits(max_retries: int | None, timeout: float | None) -> None:
     if timeout is not None and not 0 < timeout < float("inf"):
         msg = "timeout is the seconds for the whole call: above 0, and not infinite."
         raise ConfigurationError(msg)
+
+
+def _spending(ledger: BudgetLedger, experience: Experience, count: Callable[[str], int] | None) -> Spending:
+    from portkey_router.flow.spending import Spending  # noqa: PLC0415  (who has no budgets does not pay for it)
+
+    return Spending(ledger, experience, count)
 
 
 def _draw(weights: Sequence[float]) -> int:

@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from portkey_router.errors import (
+    AdmissionError,
     AllTargetsFailedError,
     ConnectFailedError,
     ContextLengthError,
     DeadlineExceededError,
     PortkeyError,
+    RateLimitExceededError,
     StreamInterruptedError,
     UpstreamError,
 )
@@ -182,10 +184,22 @@ def all_failed(
         return _too_long(last, records, sizes)
     if len(errors) == 1:
         return last
-    tried = "; ".join(f"{record.target}: {record.error}" for record in records if record.error)
+    refusals = [error for error in errors if isinstance(error, AdmissionError)]
+    if len(refusals) == len(errors):
+        return _refused(refusals)
+    told = [f"{record.target}: {record.error}" for record in records if record.error]
+    tried = "; ".join([*told, *map(str, refusals)])
     failed = AllTargetsFailedError(f"All {len(errors)} targets failed. {tried}", attempts=records, errors=errors)
     failed.__cause__ = errors[0]
     return failed
+
+
+def _refused(refusals: list[AdmissionError]) -> AdmissionError:
+    """What stands for all targets that we may not ask: the limit that is over first, else the last budget."""
+    limits = [each for each in refusals if isinstance(each, RateLimitExceededError) and each.retry_after is not None]
+    told = min(limits, key=lambda each: each.retry_after or 0.0, default=refusals[-1])
+    told.add_note("Other targets: " + "; ".join(str(each) for each in refusals if each is not told))
+    return told
 
 
 def _too_long(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from portkey_router.errors import UpstreamError
 from portkey_router.flow.accounting import (
     Trip,
     all_failed,
+    completion,
     interrupted,
     priced,
     record,
@@ -28,14 +29,16 @@ from portkey_router.wire.body import encode_body
 from portkey_router.wire.http import Expiry, HttpCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
+    from decimal import Decimal
 
     from portkey_router.costing import Experience
-    from portkey_router.errors import PortkeyError
+    from portkey_router.errors import AdmissionError, PortkeyError
     from portkey_router.events import EventHub
     from portkey_router.flow.deadlines import Deadlines
+    from portkey_router.flow.steps import Step
     from portkey_router.health import Health
-    from portkey_router.messages import AttemptRecord, Completion, Embeddings, Request
+    from portkey_router.messages import AttemptRecord, Completion, Embeddings, Request, Usage
     from portkey_router.planner import Plan
     from portkey_router.pricing import PriceBook
 
@@ -53,6 +56,7 @@ class Surroundings:
     this journey is only a part of (a batch of many); without it `deadlines.total` counts from the journey's beginning.
     `experience` learns from what attempts bring; the call was thought to have so many `estimated` tokens of input,
     and to be of this `kind` (see `portkey_router.costing.Needs`).
+    `spending` sets aside what each attempt may cost; without it nothing is counted.
     """
 
     url: str
@@ -71,6 +75,26 @@ class Surroundings:
     experience: Experience | None = None
     estimated: int = 0
     kind: int = 0
+    spending: Purse | None = None
+
+
+class Purse(Protocol):
+    """Who sets aside what attempts may cost: `flow.spending`, which stands above this file."""
+
+    def reserve(self, call: Call, leg: Leg) -> Generator[Step, Any, SetAside | None]:
+        """Before an attempt. None where it is subject to nothing; raises `AdmissionError` for what may not be sent."""
+
+
+class SetAside(Protocol):
+    """What is set aside for one attempt."""
+
+    def depart(self, call: Call, leg: Leg) -> Generator[Step, Any, Trip]:
+        """`Call.depart`, with what the bound relies on."""
+
+    def watch(
+        self, call: Call, trip: Trip, going: Generator[Step, Any, Completion | Embeddings]
+    ) -> Generator[Step, Any, Completion | Embeddings]:
+        """The attempt as it goes; settled however it ends."""
 
 
 class Call:
@@ -115,16 +139,17 @@ class Call:
 
     # ---- attempts ----------------------------------------------------------------------------------------------------
 
-    def depart(self, leg: Leg) -> Trip:
-        """One more attempt at a target."""
+    def depart(self, leg: Leg, more: Mapping[str, Any] | None = None) -> Trip:
+        """One more attempt at a target, with `more` fields in its body."""
         around, attempt = self.around, leg.attempt
+        override = {**attempt.override_params, **more} if more else attempt.override_params
         now = around.clock()
         url = self._gateways[0]
         request = self._wire_request
         call = HttpCall(
             url=url,
             headers={**around.headers, **attempt.headers},
-            body=encode_body(request, model=attempt.model or request.model, override_params=attempt.override_params),
+            body=encode_body(request, model=attempt.model or request.model, override_params=override),
             expiry=self._patience(leg, now),
             connect=around.deadlines.connect,
         )
@@ -272,6 +297,25 @@ class Call:
             health.alive(_gateway_key(url))
         if _is_gateway(trip) and not health.knows_gateway(url):
             health.saw_gateway(url)
+
+    def refused(self, leg: Leg, refusal: AdmissionError, last: PortkeyError | None) -> None:
+        """We may not ask this target, of which `last` is what it answered before, if it was asked."""
+        refusal.attempts = tuple(self.records)
+        refusal.__cause__ = refusal.__cause__ or last
+        self.errors.append(refusal)
+        health = self.around.health
+        if health is not None and leg.probe:
+            health.released(leg.attempt.key)
+        if health is not None and self.around.more_urls:
+            health.released(_gateway_key(self._gateways[0]))
+
+    def cost_of(self, trip: Trip, usage: Usage) -> Decimal | None:
+        """What an attempt cost that has used so much, in USD; None where that is not known."""
+        around, asked = self.around, self.request.model
+        route = route_of(trip, self.plan, self.records)
+        part = replace(completion(trip, None, route, trip.attempt.model or asked, usage), usage=usage)
+        cost = priced(part, trip, around.prices, around.now(), asked).cost
+        return None if cost is None else cost.amount
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 

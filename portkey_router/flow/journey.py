@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from portkey_router.errors import ContextLengthError, PortkeyError, UpstreamUnavailableError
+from portkey_router.errors import AdmissionError, ContextLengthError, PortkeyError, UpstreamUnavailableError
 from portkey_router.events import TargetCooledDown
 from portkey_router.flow.attempt import attempt
 from portkey_router.flow.call import Call, Surroundings
@@ -74,10 +74,18 @@ def _ask(call: Call, leg: Leg) -> Generator[Step, Any, Completion | Embeddings |
             else:
                 call.errors.append(last)
             return None
+        held, spending = None, call.around.spending
+        if spending is not None:
+            try:
+                held = yield from spending.reserve(call, leg)
+            except AdmissionError as refusal:
+                call.refused(leg, refusal, last)
+                return None
         tried += 1
-        trip = call.depart(leg)
+        trip = call.depart(leg) if held is None else (yield from held.depart(call, leg))
         try:
-            return (yield from _attempt(call, trip))
+            going = _attempt(call, trip)
+            return (yield from going if held is None else held.watch(call, trip, going))
         except PortkeyError as error:
             last = error
             verdict = _verdict(call, trip, error, tried)

@@ -7,12 +7,31 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from decimal import Decimal
 
+    from portkey_router.bound import Bound
+    from portkey_router.budget import Ledger, Reservation
     from portkey_router.events import Event, EventHub
     from portkey_router.messages import Chunk, Completion, Embeddings
     from portkey_router.wire.http import Expiry, HttpCall
 
-__all__ = ["Abort", "CallerLeft", "Emit", "Open", "OpenedStream", "Read", "ReadAll", "Send", "Show", "Step", "Wait"]
+__all__ = [
+    "Abort",
+    "CallerLeft",
+    "Emit",
+    "Feed",
+    "Open",
+    "OpenedStream",
+    "Read",
+    "ReadAll",
+    "Release",
+    "Reserve",
+    "Send",
+    "Settle",
+    "Show",
+    "Step",
+    "Wait",
+]
 
 
 class OpenedStream(Protocol):
@@ -97,4 +116,44 @@ class Emit:
     event: Event
 
 
-Step = Send | Open | Read | ReadAll | Abort | Wait | Show | Emit
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Set aside what an attempt may cost; the outcome is the `Reservation`. See `budget.Ledger.reserve`."""
+
+    ledger: Ledger
+    bound: Bound
+    tags: Mapping[str, Any]
+    patience: float
+    lease: float | None
+    hub: EventHub | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The attempt cost so much (USD; None: not known) and used so many tokens. No outcome."""
+
+    ledger: Ledger
+    reservation: Reservation
+    cost: Decimal | None
+    tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The attempt was not billed; not `sent`, it was no request either. No outcome."""
+
+    ledger: Ledger
+    reservation: Reservation
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Heed what the provider's headers say is left of its own limits. No outcome."""
+
+    ledger: Ledger
+    headers: Mapping[str, str]
+    tags: Mapping[str, Any]
+
+
+Step = Send | Open | Read | ReadAll | Abort | Wait | Show | Emit | Reserve | Settle | Release | Feed

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from portkey_router.budget import tag_value
-from portkey_router.errors import BudgetExceededError
+from portkey_router.errors import BudgetExceededError, ConfigurationError
 from portkey_router.ledger.commands import Bucket, Counter, Return, Settlement, Tightened
 from portkey_router.windows import SECONDS, calendar_span
 
@@ -32,6 +32,7 @@ __all__ = [
     "returned",
     "settlement",
     "tightened",
+    "window_length",
 ]
 
 MICROSECONDS = 1_000_000
@@ -76,12 +77,25 @@ def limited(limits: Iterable[RateLimit], tags: Mapping[str, Any]) -> list[Limite
 
 
 def _selects(when: Mapping[str, frozenset[str]], tags: Mapping[str, Any]) -> bool:
-    return all(tags.get(tag) is not None and tag_value(tag, tags[tag]) in values for tag, values in when.items())
+    return all(not values.isdisjoint(_values(tag, tags.get(tag))) for tag, values in when.items())
 
 
 def _value(by: str | None, tags: Mapping[str, Any]) -> str:
-    value = tags.get(by) if by else None
-    return "" if by is None or value is None else tag_value(by, value)
+    values = sorted(set(_values(by, tags.get(by)))) if by else []
+    if len(values) > 1 and by in {"provider", "model", "target"}:
+        raise ConfigurationError(
+            f"A budget or limit counts by {by!r}, and the gateway, which runs this strategy, may choose between "
+            f"{', '.join(values)}. Run it on the client (run_on='client'), or count by something else."
+        )
+    return ",".join(values)
+
+
+def _values(tag: str, given: object) -> list[str]:
+    """A tag's values as they are compared: none where it is None; LangChain's tags, for one, are many."""
+    if given is None:
+        return []
+    many = given if isinstance(given, list | tuple | set | frozenset) else (given,)
+    return [tag_value(tag, each) for each in many]
 
 
 @lru_cache(maxsize=4096)
@@ -99,7 +113,9 @@ def needed(claim: Claimed, bound: Bound) -> int:
         return bound.expected or 0
     if bound.most is None:
         raise BudgetExceededError(
-            f"The hard budget {budget.name!r} lets nothing through that has no bound: {bound.unknown}"
+            f"The hard budget {budget.name!r} lets nothing through that has no bound: {bound.unknown}",
+            budget=budget.name,
+            key=claim.value,
         )
     return bound.most
 
@@ -112,10 +128,11 @@ def counter(claim: Claimed, now: int, amount: int = 0) -> Counter:
     if budget.window == "calendar":
         span = calendar_span(str(budget.per), budget.timezone, now)
         return Counter(claim.key, "calendar", span.start, span.end - span.start, budget.limit, amount)
-    return Counter(claim.key, budget.window, 0, _length(budget), budget.limit, amount)
+    return Counter(claim.key, budget.window, 0, window_length(budget), budget.limit, amount)
 
 
-def _length(budget: Budget) -> int:
+def window_length(budget: Budget) -> int:
+    """Of a window of a stated length, in microseconds."""
     seconds = SECONDS[budget.per] if isinstance(budget.per, str) else budget.per
     return round(seconds * MICROSECONDS)
 
@@ -125,7 +142,7 @@ def settlement(budget: Budget, hold: Hold, cost: int) -> Settlement:
     if budget.per == "total":
         return Settlement(hold.counter, "total", 0, cost, budget.alert_amounts)
     # Of a calendar window it is not asked how long it is: what was held belongs to the one that it was held in.
-    length = 0 if budget.window == "calendar" else _length(budget)
+    length = 0 if budget.window == "calendar" else window_length(budget)
     return Settlement(hold.counter, budget.window, length, cost, budget.alert_amounts)
 
 

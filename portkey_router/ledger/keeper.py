@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from uuid import uuid4
 
 from portkey_router.budget import LedgerReport, Reservation, Terms
-from portkey_router.errors import AdmissionError, ConfigurationError, StoreError
+from portkey_router.errors import AdmissionError, BudgetExceededError, ConfigurationError, StoreError
 from portkey_router.events import EventHub
 from portkey_router.ledger import outcomes
 from portkey_router.ledger.claims import (
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from portkey_router.bound import Bound
     from portkey_router.budget import Budget, RateLimit
+    from portkey_router.events import Event
     from portkey_router.ledger.commands import Command, Counter, LateMode, LedgerStore, Reply
 
 __all__ = ["BudgetLedger", "LedgerOptions"]
@@ -120,22 +122,46 @@ class BudgetLedger:
     def __repr__(self) -> str:
         return f"BudgetLedger({len(self.budgets)} budgets, {len(self.limits)} limits, {self._store!r})"
 
+    def __copy__(self) -> BudgetLedger:
+        return self  # what is spent is spent once: the copy of a model shares it
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> BudgetLedger:
+        return self
+
     def terms(self, tags: Mapping[str, Any]) -> Terms:
         """What a call with these tags is subject to."""
         claims = claimed(self.budgets, tags)
-        return Terms(bool(claims or limited(self.limits, tags)), any(claim.budget.hard for claim in claims))
+        limits = limited(self.limits, tags)
+        soft = any(not claim.budget.hard for claim in claims)
+        return Terms(
+            bool(claims or limits),
+            any(claim.budget.hard for claim in claims),
+            soft or any(claim.limit.tokens for claim in limits),
+        )
 
     def reserve(
-        self, bound: Bound, tags: Mapping[str, Any], *, patience: float | None = None, lease: float | None = None
+        self,
+        bound: Bound,
+        tags: Mapping[str, Any],
+        *,
+        patience: float | None = None,
+        lease: float | None = None,
+        hub: EventHub | None = None,
     ) -> Reservation:
         """See `Ledger.reserve`."""
-        return run_steps(self._reserve(bound, tags, patience, lease), self._store.run)
+        return run_steps(self._reserve(bound, tags, patience, lease, hub), self._store.run)
 
     async def areserve(
-        self, bound: Bound, tags: Mapping[str, Any], *, patience: float | None = None, lease: float | None = None
+        self,
+        bound: Bound,
+        tags: Mapping[str, Any],
+        *,
+        patience: float | None = None,
+        lease: float | None = None,
+        hub: EventHub | None = None,
     ) -> Reservation:
         """See `Ledger.reserve`."""
-        return await arun_steps(self._reserve(bound, tags, patience, lease), self._store.arun)
+        return await arun_steps(self._reserve(bound, tags, patience, lease, hub), self._store.arun)
 
     def settle(self, reservation: Reservation, cost: Decimal | None, tokens: int | None = None) -> None:
         """See `Ledger.settle`."""
@@ -169,10 +195,31 @@ class BudgetLedger:
         """See `Ledger.report`."""
         return await arun_steps(self._report(tags), self._store.arun)
 
+    def foresee(self, bound: Bound, tags: Mapping[str, Any]) -> str | None:
+        """Why an attempt would be refused, as far as this process knows; None where it knows of no reason.
+
+        No I/O, and nothing is held: what others have spent since this process last asked is not in it.
+        """
+        now = self._now()
+        for claim in claimed(self.budgets, tags):
+            try:
+                amount = needed(claim, bound)
+            except BudgetExceededError as refusal:
+                return str(refusal)
+            left = self._outage.left(counter(claim, now), now)
+            if amount > left:
+                return outcomes.foreseen(claim, amount, left)
+        return None
+
     # ---- reserve ----
 
     def _reserve(
-        self, bound: Bound, tags: Mapping[str, Any], patience: float | None, lease: float | None
+        self,
+        bound: Bound,
+        tags: Mapping[str, Any],
+        patience: float | None,
+        lease: float | None,
+        hub: EventHub | None,
     ) -> Generator[Command, Reply, Reservation]:
         claims, limits = claimed(self.budgets, tags), limited(self.limits, tags)
         if not claims and not limits:
@@ -193,17 +240,18 @@ class BudgetLedger:
             reservation_id, local = uuid4().hex, True
             reply = self._without_store(command, error)
         if isinstance(reply, Refused) and reply.counter is not None:
+            self._outage.saw_refused(command(self._now()).counters[reply.counter], reply)
             event, refusal = outcomes.refused_by_budget(
                 reply, claims[reply.counter], amounts[reply.counter], tags, local=local
             )
-            self._hub.emit(event)
+            self._tell_of(hub, event)
             raise refusal
         if isinstance(reply, Refused):
             raise outcomes.refused_by_limit(reply, limits[reply.bucket or 0], bound.tokens)
         assert isinstance(reply, Admitted)  # noqa: S101  (the only other answer to a Reserve)
         amounted = list(zip(claims, amounts, strict=True))
         made = outcomes.reservation(
-            reservation_id, reply, amounted, limits, tokens=bound.tokens, tags=tags, local=local
+            reservation_id, reply, amounted, limits, tokens=bound.tokens, tags=tags, local=local, hub=hub
         )
         if local and made.holds:  # what is spent meanwhile is the store's to know, whatever is left there by then
             forced = replace(command(self._now()), buckets=(), forced=True)
@@ -219,10 +267,12 @@ class BudgetLedger:
             yield from self._tell()
             reply = yield from self._dated(command, asked)
         except BaseException as error:
-            undone = Settle(asked.id, tuple(map(_nothing, asked.counters)))
-            self._outage.later(Untold(undone, Reservation(asked.id)))
+            undone = Untold(Settle(asked.id, tuple(map(_nothing, asked.counters))), Reservation(asked.id))
             if isinstance(error, StoreError):
+                self._outage.later(undone)
                 self._outage.failed(self._clock(), error)
+            else:
+                yield from self._told_after(undone, error)
             raise
         self._outage.answered()
         if isinstance(reply, Admitted):
@@ -295,12 +345,19 @@ class BudgetLedger:
         except StoreError as error:
             self._outage.failed(self._clock(), error)
             self._outage.later(untold)
-        except BaseException:
-            self._outage.later(untold)
+        except BaseException as error:
+            yield from self._told_after(untold, error)
             raise
         else:
             self._outage.answered()
             self._alert(reply, reservation)
+
+    def _told_after(self, untold: Untold, interruption: BaseException) -> Generator[Command, Reply, None]:
+        """Whether it was told before its caller was interrupted, nobody knows: it is told once more, now or later."""
+        self._outage.later(untold)
+        if not isinstance(interruption, GeneratorExit):
+            with contextlib.suppress(StoreError):  # then it stays for later
+                yield from self._tell()
 
     def _tell(self) -> Generator[Command, Reply, None]:
         """Tell the store what it could not be told before: each command once more, in order. All bear repeating."""
@@ -327,9 +384,13 @@ class BudgetLedger:
         finally:
             outage.end_telling()
 
+    def _tell_of(self, hub: EventHub | None, event: Event) -> None:
+        """Tell our own sinks, and those of the call, each once."""
+        (self._hub if hub is None else hub.with_sinks_of(self._hub)).emit(event)
+
     def _alert(self, reply: Reply, made: Reservation) -> None:
         for budget, alert in outcomes.alerts(reply, made, self._by_name):
-            self._hub.emit(alert)
+            self._tell_of(made.hub, alert)
             if budget.on_alert is not None:
                 try:
                     budget.on_alert(alert)

@@ -13,7 +13,7 @@ from portkey_router.locks import ForkLock
 
 if TYPE_CHECKING:
     from portkey_router.budget import Reservation
-    from portkey_router.ledger.commands import Admitted, Bucket, Command, Counter, Reply, Reserve, Settle
+    from portkey_router.ledger.commands import Admitted, Bucket, Command, Counter, Refused, Reply, Reserve, Settle
 
 __all__ = ["Outage", "Untold"]
 
@@ -85,6 +85,11 @@ class Outage:
             while len(self._seen) > KNOWN:
                 del self._seen[next(iter(self._seen))]
 
+    def saw_refused(self, counter: Counter, reply: Refused) -> None:
+        """Remember how much is used of the counter that had too little left."""
+        with self._lock:
+            self._seen[counter.key] = _Seen(reply.start or counter.start, reply.spent + reply.held)
+
     def saw_settled(self, made: Reservation, command: Settle) -> None:
         """Remember that what was seen as held has become what it cost."""
         with self._lock:
@@ -106,13 +111,16 @@ class Outage:
             self._books.do(command, now)
 
     def _share(self, counter: Counter, now: int) -> Counter:
+        return replace(counter, limit=self.left(counter, now) // self._instances)
+
+    def left(self, counter: Counter, now: int) -> int:
+        """What was last seen to be left of it at `now` (microseconds); all of it where nothing of its window was."""
         seen = self._seen.get(counter.key)
         if seen is not None:
             dated = counter.kind in {"calendar", "total"}
             present = seen.start == counter.start if dated else now < seen.start + counter.length
             seen = seen if present else None
-        left = counter.limit - (seen.used if seen else 0)
-        return replace(counter, limit=max(0, left) // self._instances)
+        return max(0, counter.limit - (seen.used if seen else 0))
 
     def _slower(self, bucket: Bucket) -> Bucket:
         return replace(bucket, request=bucket.request * self._instances, token=bucket.token * self._instances)

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 from portkey_router.budget import BudgetState, Hold, LedgerReport, LimitState, Reservation, Slot
 from portkey_router.errors import BudgetExceededError, RateLimitExceededError
 from portkey_router.events import BudgetAlert, BudgetExceeded
-from portkey_router.ledger.claims import MICROSECONDS
+from portkey_router.ledger.claims import MICROSECONDS, window_length
 from portkey_router.ledger.commands import Settled
 from portkey_router.money import usd
-from portkey_router.windows import moment, named
+from portkey_router.windows import calendar_span, moment, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
     from typing import Any
 
     from portkey_router.budget import Budget
+    from portkey_router.events import EventHub
     from portkey_router.ledger.claims import Claimed, Limited
     from portkey_router.ledger.commands import Admitted, Bucket, Counter, CounterState, Peek, Peeked, Refused, Reply
 
@@ -33,6 +35,7 @@ def reservation(
     tokens: int,
     tags: Mapping[str, Any],
     local: bool,
+    hub: EventHub | None = None,
 ) -> Reservation:
     """What was set aside. What was let through without the store has taken no place in its buckets."""
     return Reservation(
@@ -49,6 +52,7 @@ def reservation(
         ),
         local=local,
         tags=dict(tags),
+        hub=hub,
     )
 
 
@@ -70,15 +74,31 @@ def refused_by_budget(
     whose = f" for {budget.by}={claim.value!r}" if budget.by else ""
     needs = "may cost up to" if budget.hard else "will cost about"
     call = f"Budget {budget.name!r}{whose} ({window}): the call {needs} ${usd(amount):f}, and"
+    resets = resets_at(budget, reply.start)
+    told: dict[str, Any] = {"budget": budget.name, "key": claim.value, "needed_usd": usd(amount), "resets_at": resets}
     if local:
         return event, BudgetExceededError(
             f"{call} the ledger's store cannot be reached: this process lets no more through than its part of what it "
-            "last saw to be left. Bring the store back, or wait."
+            "last saw to be left. Bring the store back, or wait.",
+            **told,
         )
     left = usd(max(0, budget.limit - reply.spent - reply.held))
+    until = "Wait" if resets is None else f"Wait until {resets:%Y-%m-%d %H:%M} UTC"
     return event, BudgetExceededError(
-        f"{call} of ${budget.usd:f} ${left:f} is left; ${usd(reply.held):f} is held for calls in flight. Wait, raise "
-        "usd=, or ask for less: a smaller max_tokens= lowers what a call may cost."
+        f"{call} of ${budget.usd:f} ${left:f} is left; ${usd(reply.held):f} is held for calls in flight. {until}, "
+        "raise usd=, or ask for less: a smaller max_tokens= lowers what a call may cost.",
+        left_usd=left,
+        **told,
+    )
+
+
+def foreseen(claim: Claimed, amount: int, left: int) -> str:
+    """Why an attempt would be refused."""
+    budget = claim.budget
+    needs = "may cost up to" if budget.hard else "will cost about"
+    whose = f" for {budget.by}={claim.value!r}" if budget.by else ""
+    return (
+        f"it {needs} ${usd(amount):f}, and of the budget {budget.name!r}{whose} ${usd(left):f} was last seen to be left"
     )
 
 
@@ -134,6 +154,15 @@ def report(claims: Sequence[Claimed], limits: Sequence[Limited], asked: Peek, re
     )
 
 
+def resets_at(budget: Budget, start: int) -> datetime | None:
+    """When the window that began at `start` (microseconds) ends; None for one that never does, or slides."""
+    if not start or budget.per == "total" or budget.window == "sliding":
+        return None
+    if budget.window == "calendar":
+        return moment(calendar_span(str(budget.per), budget.timezone, start).end)
+    return moment(start + window_length(budget))
+
+
 def _budget_state(claim: Claimed, asked: Counter, state: CounterState) -> BudgetState:
     budget = claim.budget
     start = state.start or asked.start
@@ -144,7 +173,7 @@ def _budget_state(claim: Claimed, asked: Counter, state: CounterState) -> Budget
         held_usd=usd(state.held),
         limit_usd=budget.usd,
         window=_named(budget, start),
-        resets_at=moment(start + asked.length) if start and budget.window != "sliding" else None,
+        resets_at=resets_at(budget, start),
     )
 
 

@@ -9,9 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from portkey_router.errors import ConnectFailedError, DeadlineExceededError
 from portkey_router.flow.journey import Deadlines, Surroundings, journey
-from portkey_router.flow.steps import Abort, Emit, Open, Read, ReadAll, Send, Show, Step, Wait
+from portkey_router.flow.steps import (
+    Abort,
+    Emit,
+    Feed,
+    Open,
+    Read,
+    ReadAll,
+    Release,
+    Reserve,
+    Send,
+    Settle,
+    Show,
+    Step,
+    Wait,
+)
 from portkey_router.health import Health
-from portkey_router.messages import Chunk, Completion, Embeddings, Request
+from portkey_router.messages import CallOptions, Chunk, Completion, Embeddings, Request
 from portkey_router.planner import Attempt, Plan
 from portkey_router.targets import FALLBACK_STATUS_CODES
 from portkey_router.wire.http import Expiry, HttpCall, HttpReply
@@ -107,6 +121,14 @@ def perform(step: Step, replies: Iterable[Reply]) -> Any:
             return stream.rest()
         case Abort(stream):
             stream.aborted += 1
+        case Reserve(ledger, bound, tags, patience, lease, hub):
+            return ledger.reserve(bound, tags, patience=patience, lease=lease, hub=hub)
+        case Settle(ledger, reservation, cost, tokens):
+            ledger.settle(reservation, cost, tokens)
+        case Release(ledger, reservation, sent):
+            ledger.release(reservation, sent=sent)
+        case Feed(ledger, headers, tags):
+            ledger.feed(headers, tags)
     return None
 
 
@@ -178,6 +200,7 @@ def start(
     clock: Clock | None = None,
     deadlines: Deadlines | None = None,
     body: Mapping[str, Any] | None = None,
+    options: CallOptions | None = None,
     **around: Any,
 ) -> Generator[Any, Any, None]:
     """A journey, not yet begun; `around` is more of its surroundings."""
@@ -189,7 +212,8 @@ def start(
         chance=lambda: 0.5,
         **around,
     )
-    return journey(Request(HELLO, stream=stream, body=body or {}), attempts, surroundings)
+    request = Request(HELLO, stream=stream, body=body or {}, options=options or CallOptions())
+    return journey(request, attempts, surroundings)
 
 
 def tell(
