@@ -22,11 +22,12 @@ _WAITS_KEPT = 64
 _WAITS_NEEDED = 5
 _TARGETS_KEPT = 1024
 _KINDS_KEPT = 512
-# A target's own answers to a kind of call weigh as many as they are, ten at most, and half as much once others have
-# given 64 more; what all targets' answers are like weighs as much as two.
+# A target's own answers to a kind of call weigh as many as they are, 64 at most, and half as much once others have given
+# 128 more; what all targets' answers are like weighs as much as two. So a few odd answers are forgotten soon, and what
+# is well known late. Somebody else's cached share is hoped for, too: a switch loses a provider's cache for one call.
 _OTHERS_COUNT = 2.0
-_MOST = 10
-_FORGOTTEN_BY_HALF = 64
+_MOST = 64
+_FORGOTTEN_BY_HALF = 128
 
 
 @dataclass(slots=True)
@@ -98,14 +99,14 @@ class _Kind:
         usual, heard = self.all, self.own.get(target)
         rest = known.slow, known.failing, known.wasted
         if heard is None:
-            return Learned(usual.ratio, usual.answer, 0.0, known.seconds, *rest)
-        own, kept = heard.learned, 0.5 ** ((usual.answers - heard.at) / _FORGOTTEN_BY_HALF)
-        counts = min(own.answers, _MOST) * kept
+            return Learned(usual.ratio, usual.answer, usual.cached, known.seconds, *rest)
+        own = heard.learned
+        counts = min(own.answers, _MOST) * 0.5 ** ((usual.answers - heard.at) / _FORGOTTEN_BY_HALF)
         share = counts / (counts + _OTHERS_COUNT)
         return Learned(
             usual.ratio + share * (own.ratio - usual.ratio),
             usual.answer + share * (own.answer - usual.answer),
-            own.cached * kept,  # nobody else's cache is its own
+            usual.cached + share * (own.cached - usual.cached),
             own.seconds,
             *rest,
         )

@@ -114,18 +114,26 @@ def test_one_long_answer_rules_nobody_out_for_good() -> None:
     answer(experience, "a", 5_000, kind=1)
     answer(experience, "b", 200, kind=1, times=10)
     assert experience.of("a", 1).answer > 1_000
-    answer(experience, "b", 200, kind=1, times=600)
+    answer(experience, "b", 200, kind=1, times=1_200)
     assert experience.of("a", 1).answer == pytest.approx(200, rel=0.05)
 
 
-def test_a_providers_cache_is_its_own_and_is_forgotten() -> None:
-    """Who has not been asked has nothing cached; who was asked long ago has no more."""
+def test_what_is_well_known_is_forgotten_late() -> None:
+    """After hundreds of another's long answers, who has given fifty short ones is still expected to be brief."""
     experience = Experience()
-    answer(experience, "a", 10, kind=1, cached=80)
-    assert experience.of("a", 1).cached == pytest.approx(0.8)
-    assert experience.of("b", 1).cached == 0
-    answer(experience, "b", 10, kind=1, times=640)
-    assert experience.of("a", 1).cached < 0.01
+    answer(experience, "brief", 100, kind=1, times=50)
+    answer(experience, "talkative", 500, kind=1, times=256)
+    assert experience.of("brief", 1).answer < 200
+
+
+def test_others_are_hoped_to_have_a_prompt_cached_until_they_show() -> None:
+    """A beginning that one provider keeps another may, too; one that does not is soon known for it."""
+    experience = Experience()
+    answer(experience, "a", 10, kind=1, times=20, cached=80)
+    assert experience.of("b", 1).cached == pytest.approx(0.8)
+    answer(experience, "b", 10, kind=1, times=8)
+    assert experience.of("b", 1).cached < 0.15
+    assert experience.of("a", 1).cached > 0.7
 
 
 def test_an_unknown_kind_is_the_average_of_all() -> None:
