@@ -22,9 +22,9 @@ _WAITS_KEPT = 64
 _WAITS_NEEDED = 5
 _TARGETS_KEPT = 1024
 _KINDS_KEPT = 512
-# A target's own answers to a kind of call weigh as many as they are, 64 at most, and half as much once others have given
-# 128 more; what all targets' answers are like weighs as much as two. So a few odd answers are forgotten soon, and what
-# is well known late. Somebody else's cached share is hoped for, too: a switch loses a provider's cache for one call.
+# A target's own answers to a kind of call weigh as many as they are, 64 at most, and half as much after 128 more by
+# others; what all targets' answers are like weighs as much as two. So a few odd answers are forgotten soon, and what is
+# well known late. Somebody else's cached share is hoped for, too: a switch loses a provider's cache for one call.
 _OTHERS_COUNT = 2.0
 _MOST = 64
 _FORGOTTEN_BY_HALF = 128
