@@ -62,8 +62,9 @@ def needs_of(request: Request, count: Callable[[str], int] | None = None) -> Nee
     body = request.body
     shape, tools = body.get("response_format"), bool(body.get("tools"))
     json_schema = isinstance(shape, dict) and shape.get("type") == "json_schema"
+    schemas = (*(body.get("tools") or ()), *((shape,) if json_schema else ()))  # a schema is read, as a tool's is
     return Needs(
-        tokens=tokens_of_messages(request.messages, body.get("tools") or (), count=count),
+        tokens=tokens_of_messages(request.messages, schemas, count=count),
         max_tokens=_cap(body),
         tools=tools,
         images=any(_holds_images(message) for message in request.messages),

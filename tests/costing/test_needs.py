@@ -36,6 +36,15 @@ def test_what_a_request_holds_must_be_taken(asked: Request, need: str) -> None:
     assert getattr(needs_of(request(response_format={"type": "json_object"})), need) is False
 
 
+def test_schemas_are_counted() -> None:
+    """Of tools, and of the answer: both are sent, read and billed."""
+    schema = {"name": "city", "schema": {"type": "object", "properties": {"name": {"type": "string"}}}}
+    plain = needs_of(request()).tokens
+    assert needs_of(request(tools=[TOOL])).tokens > plain + 10
+    assert needs_of(request(response_format={"type": "json_schema", "json_schema": schema})).tokens > plain + 10
+    assert needs_of(request(response_format={"type": "json_object"})).tokens == plain
+
+
 @pytest.mark.parametrize(
     ("body", "cap"),
     [
