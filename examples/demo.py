@@ -1,8 +1,8 @@
 """`make demo`: LangChain and LlamaIndex through the real open-source Portkey gateway, on this machine, without keys.
 
 Behind the gateway stand two providers of the sandbox. The first is told to fail; a chain is answered all the same,
-and a table says by whom and after what. Questions asked again are answered by a cache. Last, both frameworks ask the
-same question.
+and a table says by whom and after what. Questions asked again are answered by a cache, both frameworks ask the same
+question; last comes what everything cost.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from llama_index.core.llms import ChatMessage
 
-from langchain_portkey_router import ChatPortkey
+from langchain_portkey_router import ChatPortkey, PortkeyEmbeddings
 from llama_index_portkey import PortkeyLLM
-from portkey_router import Fallback, LoadBalance, PortkeyRouter, Target, sandbox
+from portkey_router import Fallback, LoadBalance, PortkeyRouter, Target, sandbox, usage_report
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
+
+    from portkey_router import UsageReport
 
 QUESTION = "What does a gateway do when its first provider is down?"
 
 
 def main() -> None:
     """Run the demo."""
-    with sandbox.providers() as providers, sandbox.gateway() as gateway:
+    with usage_report() as spent, sandbox.providers() as providers, sandbox.gateway() as gateway:
         first = target("gpt-4o", providers.host("first"))
         second = target("gpt-4o-mini", providers.host("second"))
         llm = ChatPortkey(base_url=gateway.url, strategy=Fallback(first, second), max_retries=1)
@@ -65,6 +67,8 @@ def main() -> None:
         print(table(HEADER, cached(base_url=gateway.url, strategy=Fallback(second, first))))
         print("\nThe same question through both frameworks:\n")
         print(both(base_url=gateway.url, strategy=Fallback(second, first)))
+        print("\nWhat all of it cost, texts that are embedded included:\n")
+        print(costs(spent, gateway.url, providers.host("first")))
 
 
 def both(**settings: Any) -> str:
@@ -81,6 +85,13 @@ def both(**settings: Any) -> str:
         for name, text, route, count in zip(names, texts, routes, tokens, strict=True)
     ]
     return table(["asked by", "answer", "target", "tokens", "USD"], rows)
+
+
+def costs(spent: UsageReport, base_url: str, host: str) -> str:
+    """What each model and target used and cost, after one more call: it embeds two texts."""
+    embeddings = PortkeyEmbeddings(base_url=base_url, strategy=Fallback(target("text-embedding-3-small", host)))
+    embeddings.embed_documents([QUESTION, "It asks the second."])
+    return str(spent.by("model", "target"))
 
 
 def recovered(providers: sandbox.Providers, chain: Any) -> None:

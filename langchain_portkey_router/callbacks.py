@@ -138,13 +138,37 @@ class UsageCallbackHandler(Reporting, BaseCallbackHandler):
         **_: Any,
     ) -> None:
         """Remember whose part it is."""
+        self._remember(run_id, parent_run_id)
+
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any],  # noqa: ARG002  (the hook's signature)
+        input_str: str,  # noqa: ARG002  (the hook's signature; tools are told their `inputs` too)
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **_: Any,
+    ) -> None:
+        """Likewise of a tool, which may ask a model."""
+        self._remember(run_id, parent_run_id)
+
+    def on_retriever_start(
+        self,
+        serialized: dict[str, Any],  # noqa: ARG002  (the hook's signature)
+        query: str,  # noqa: ARG002  (the hook's signature)
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **_: Any,
+    ) -> None:
+        """Likewise of a retriever."""
+        self._remember(run_id, parent_run_id)
+
+    def _remember(self, run_id: UUID, parent_run_id: UUID | None) -> None:
         if parent_run_id is not None:
             while len(self._parents) >= _PARENTS_KEPT:  # of runs whose end nobody told
                 self._parents.pop(next(iter(self._parents)), None)
             self._parents[run_id] = parent_run_id
-
-    on_tool_start = on_chain_start  # type: ignore[assignment]
-    on_retriever_start = on_chain_start  # type: ignore[assignment]
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:  # noqa: ARG002  (the hook's signature)
         """Forget it."""

@@ -56,6 +56,7 @@ _GATEWAY_HITS = frozenset({"HIT", "SEMANTIC HIT"})
 class RouteDecided:
     """A call was planned: `targets` are the labels of its attempts in order, `reasons` why each stands there.
 
+    `excluded` are the labels of those that a `CostAware` rules out for this call, each with the reason.
     `call_id` joins the events of one call, `trace_id` is Portkey's; `tags` are the call's (user, team, session ...).
     """
 
@@ -67,6 +68,7 @@ class RouteDecided:
     targets: tuple[str, ...]
     reasons: tuple[str, ...]
     tags: Mapping[str, Any] = field(default_factory=dict)
+    excluded: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

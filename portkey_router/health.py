@@ -270,6 +270,17 @@ class Health:
                 open_for=max(0.0, state.until - now) if state.opened else 0.0,
             )
 
+    def outlook(self, key: str, now: float) -> tuple[float, bool]:
+        """`look`'s `success`, and `available`, in one: asked for each target of each call that goes by cost."""
+        good, bad = _PRIOR
+        with self._lock:
+            state = self._states.get(key)
+            if state is None:
+                return good / (good + bad), True
+            state.age(now, self.rules.memory)
+            up = not state.opened or (now >= state.until and not self._probing(state, now))
+            return (good + state.good) / (good + bad + state.good + state.bad), up
+
     def knows_gateway(self, url: str) -> bool:
         """Whether what answers there was seen to be a Portkey gateway, which tells its targets' failures as replies."""
         return url in self._gateways

@@ -38,32 +38,43 @@ class Ranker:
         strategy = plan.choice
         if strategy is None:
             return plan
+        at = at.replace(second=0, microsecond=0)  # prices change by the minute at most
         looked = [
-            (self._look(strategy, target, attempt, needs, now, at), attempt)
+            (*self._look(strategy, target, attempt, needs, now, at), attempt)
             for target, attempt in zip(strategy.targets, plan.attempts, strict=True)
         ]
-        fit = [(seen, attempt) for seen, attempt in looked if seen.excluded is None]
-        excluded = tuple((attempt.target, seen.excluded) for seen, attempt in looked if seen.excluded is not None)
+        fit = [entry for entry in looked if entry[0].excluded is None]
+        excluded = tuple((attempt.target, seen.excluded) for seen, _, attempt in looked if seen.excluded is not None)
         if not fit:
             told = "; ".join(f"{label}: {why}" for label, why in excluded)
             raise ConfigurationError(f"CostAware: no target can take this call. {told}.")
         if strategy.unknown_price == "error":
             _check_prices(fit)
-        fit.sort(key=lambda pair: (pair[0].price is None, pair[0].prospect.rank))
-        attempts = tuple(replace(attempt, reason=seen.reason) if explain else attempt for seen, attempt in fit)
-        return replace(plan, attempts=attempts, targets=tuple(seen.target for seen, _ in fit), excluded=excluded)
+        fit.sort(key=_place)
+        attempts = tuple(attempt.because(_reason(seen, up=up)) if explain else attempt for seen, up, attempt in fit)
+        return replace(plan, attempts=attempts, targets=tuple(seen.target for seen, _, _ in fit), excluded=excluded)
 
     def _look(  # noqa: PLR0917  (one look, at each of these)
         self, strategy: CostAware, target: Target, attempt: Attempt, needs: Needs, now: float, at: datetime
-    ) -> Appraisal:
-        success = self._health.look(attempt.key, now).success
+    ) -> tuple[Appraisal, bool]:
+        success, up = self._health.outlook(attempt.key, now)
         answered = 1 - (1 - success) ** attempt.tries
         known_as = replace(target, model=attempt.model) if attempt.model != target.model else target
-        return self._appraiser.appraise(strategy, known_as, needs, key=attempt.key, success=answered, at=at)
+        return self._appraiser.appraise(strategy, known_as, needs, key=attempt.key, success=answered, at=at), up
 
 
-def _check_prices(fit: list[tuple[Appraisal, Attempt]]) -> None:
-    for seen, attempt in fit:
+def _place(entry: tuple[Appraisal, bool, Attempt]) -> tuple[bool, bool, float]:
+    """What is down goes last, though it stays: where all others fail it is better asked than nobody."""
+    seen, up, _ = entry
+    return not up, seen.price is None, seen.prospect.rank
+
+
+def _reason(seen: Appraisal, *, up: bool) -> str:
+    return seen.reason if up else f"last, since it is down; {seen.reason}"
+
+
+def _check_prices(fit: list[tuple[Appraisal, bool, Attempt]]) -> None:
+    for seen, _, attempt in fit:
         if seen.price is None:
             msg = (
                 f"CostAware: no price is known for {attempt.target!r}: pass prices={{{attempt.model!r}: Price(...)}}, "

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 
     from portkey_router.cache.cache import SemanticCache
+    from portkey_router.costing import Needs
     from portkey_router.drive import AsyncPort, SyncPort
     from portkey_router.events import Event
     from portkey_router.flow.spending import Spending
@@ -385,21 +386,21 @@ class PortkeyRouter:
         if self.cache is not None or options.cache_use is not None:
             around = replace(around, caching=caching_of(self.cache, request, plan, self.settings))
         if plan.choice is not None:
-            plan, estimated = self._ranked(plan, request, explain=self.hub.listening)
-            around = replace(around, experience=self.experience, estimated=estimated)
+            plan, needs = self._ranked(plan, request, explain=around.hub is not None and around.hub.listening)
+            around = replace(around, experience=self.experience, estimated=needs.tokens, kind=needs.kind)
         return journey(request, plan, around)
 
-    def _ranked(self, plan: Plan, request: Request, *, explain: bool) -> tuple[Plan, int]:
-        """A cost-aware plan in the order of this call, and the tokens it is thought to have."""
+    def _ranked(self, plan: Plan, request: Request, *, explain: bool) -> tuple[Plan, Needs]:
+        """A cost-aware plan in the order of this call, and what the call is thought to need."""
         needs = needs_of(request, self._count_tokens)
         ranked = self._ranker.rank(plan, needs, now=time.monotonic(), at=datetime.now(UTC), explain=explain)
         if plan.run_on == "client" or plan.choice is None:
-            return ranked, needs.tokens
+            return ranked, needs
         # The gateway has no such strategy: it is sent the order of the moment.
         fallback = Fallback(*ranked.targets, on_status_codes=plan.choice.on_status_codes)
         retries = plan.attempts[0].tries - 1
         sent = plan_strategy(fallback, self.settings, run_on="gateway", max_retries=retries, draw=_draw)
-        return replace(sent, strategy="cost_aware", excluded=ranked.excluded), needs.tokens
+        return replace(sent, strategy="cost_aware", excluded=ranked.excluded), needs
 
     def _surroundings(self, options: CallOptions, arguments: Mapping[str, Any], path: str) -> Surroundings:
         headers = {**self._base_headers, **call_headers(options)}

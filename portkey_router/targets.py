@@ -283,10 +283,11 @@ class LoadBalance:
 class CostAware:
     """Targets in the order that may be expected to be cheapest for each call, failures counted in.
 
-    Each call is estimated: its tokens, the length of its answer (learned from earlier ones, at most `max_tokens`), the
-    share of the prompt that the provider has cached, and how often the target fails and what that costs. See
-    `portkey_router.costing.Prospect` for the order. Left out, each with its reason in `plan()`: targets that cannot
-    take the call (tools, images, JSON schema, context window), and by choice
+    Each call is estimated: its tokens, the length of its answer (learned from earlier calls that begin alike, at most
+    `max_tokens`), the share of the prompt that the provider has cached, and how often the target fails and what that
+    costs. See `portkey_router.costing.Prospect` for the order. A target that is down stays, as the last. Left out, each
+    with its reason in `plan()` and in `RouteDecided`: targets that cannot take the call (tools, images, JSON schema,
+    context window), and by choice
 
     - `max_price`: those whose call would cost more, in USD;
     - `max_latency`: those of whose answers every tenth takes longer, in seconds;

@@ -114,3 +114,26 @@ def test_cache_speed_prints_its_tables_and_its_aims(redis_url: str) -> None:
     assert len(tables["bytes an entry, of"]) == 1
     assert len(tables["aim"]) == 10
     assert {line[-1] for line in tables["aim"]} <= {"met", "not met"}
+
+
+@pytest.mark.timeout(180)
+def test_routing_prints_its_tables_and_saves(plain_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decisions, the ledger, two days and the tokens' error; no policy is cheaper than foresight, nor ours than others.
+
+    What is judged is drawn from a seed, not timed: the days give the same figures each time.
+    """
+    monkeypatch.setenv("REDIS_URL", plain_redis.url)
+    tables = rows("routing.py")
+    assert [line[0] for line in tables["a decision, CPU ms"]] == ["a question", "20 messages, 8 tools"]
+    assert [line[-1] in {"met", "not met"} for line in tables["aim"]] == [True, True]
+    assert len(tables["reserve and settle"]) == 5
+    for title in ("400 calls, six targets", "400 calls, four of them"):
+        ours, waiting, by_list, by_rates, foresight = tables[title]
+        assert float(foresight[2]) == 1.0
+        assert 1.0 <= float(ours[2]) < min(float(by_list[2]), float(by_rates[2]))
+        assert float(waiting[6]) < min(float(line[6]) for line in (ours, by_list, by_rates))
+    off = {line[0]: line[1:] for line in tables["estimate off by: median, p95"]}
+    assert len(off) == 10
+    by_bytes, learned = (int(cell.partition("%")[0]) for cell in off["Russian"][:2])
+    assert by_bytes > 50
+    assert learned < 30

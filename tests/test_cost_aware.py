@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,13 +15,16 @@ from portkey_router import (
     PortkeyRouter,
     Price,
     Target,
+    Usage,
     sandbox,
 )
-from portkey_router.costing import Experience
+from portkey_router.bootstrap import process_experience
+from portkey_router.costing import Experience, needs_of
 from portkey_router.events import RouteDecided, capture_events
 from portkey_router.health import Health
 
 if TYPE_CHECKING:
+    from portkey_router.events import Event
     from portkey_router.sandbox import PortkeyDouble
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -33,6 +37,12 @@ def server(portkey_sandbox: PortkeyDouble) -> PortkeyDouble:
     for name in ("cheap", "middle", "dear", "free"):
         portkey_sandbox.add_virtual_key(f"vk-{name}", provider="openai")
     return portkey_sandbox
+
+
+@pytest.fixture(autouse=True)
+def _nothing_learned() -> None:
+    """What a process has learned of equal calls would hold for the next test's."""
+    process_experience.cache_clear()
 
 
 def target(name: str, **more: Any) -> Target:
@@ -131,6 +141,19 @@ def test_long_answers_change_the_order(server: PortkeyDouble) -> None:
     assert [each.target for each in asked.plan(question).attempts] == ["middle", "cheap"]
 
 
+def test_what_a_call_teaches_holds_for_its_kind(server: PortkeyDouble) -> None:
+    """What begins alike is of a kind; the answers to another kind say less of it than its own."""
+    asked = router(server, target("cheap"), target("middle"))
+    system = {"role": "system", "content": "Say yes or no."}
+    answer = asked.complete([system, *HELLO], max_tokens=2)
+    assert answer.usage is not None
+    [kind] = {needs_of(asked.request([system, {"role": "user", "content": text}])).kind for text in ("A?", "B?")}
+    key = asked.plan(HELLO).attempts[0].key
+    assert asked.experience.of(key, kind).answer == answer.usage.output_tokens
+    asked.experience.answered(key, 10, Usage(10, 900, 910), 1.0)
+    assert asked.experience.of(key, kind).answer == answer.usage.output_tokens
+
+
 def test_failures_are_learned(server: PortkeyDouble) -> None:
     """With a price of waiting, a target that fails slowly is asked later."""
     asked = router(server, target("cheap"), target("middle"), latency_price=1.0, max_retries=0)
@@ -179,6 +202,38 @@ def test_an_event_tells_the_order_and_why(server: PortkeyDouble) -> None:
     assert decided.strategy == "cost_aware"
     assert decided.targets == ("cheap", "dear")
     assert all("expected" in reason for reason in decided.reasons)
+
+
+def test_a_calls_own_listener_is_told_why(server: PortkeyDouble) -> None:
+    """Where there is no sink, and nobody else hears."""
+    heard: list[Event] = []
+    router(server, target("dear"), target("cheap")).complete(HELLO, on_event=heard.append)
+    [decided] = [event for event in heard if isinstance(event, RouteDecided)]
+    assert all("$" in reason for reason in decided.reasons)
+
+
+@pytest.mark.parametrize("run_on", ["client", "gateway"])
+def test_an_event_tells_who_is_left_out_and_why(server: PortkeyDouble, run_on: str) -> None:
+    """As the plan does; whoever runs it."""
+    asked = router(server, target("dear"), target("cheap"), target("gpt-4"), run_on=run_on)
+    with capture_events() as events:
+        asked.complete([{"role": "user", "content": "x" * 40_000}])
+    [decided] = [event for event in events if isinstance(event, RouteDecided)]
+    assert [label for label, _ in decided.excluded] == ["gpt-4"]
+    assert "8,192 tokens" in decided.excluded[0][1]
+
+
+def test_who_is_down_is_asked_last(server: PortkeyDouble) -> None:
+    """With the reason; it stays in the plan, for where all others fail."""
+    asked = router(server, target("cheap"), target("middle"), max_retries=0)
+    cheap = asked.plan(HELLO).attempts[0]
+    assert cheap.target == "cheap"
+    asked.health.failed(cheap.key, time.monotonic(), 0.5, cooldown=600)
+    plan = asked.plan(HELLO)
+    assert [each.target for each in plan.attempts] == ["middle", "cheap"]
+    assert plan.attempts[1].reason.startswith("last, since it is down")
+    server.always("vk-middle", sandbox.Fault.status(401))
+    assert asked.complete(HELLO).route.target == "cheap"
 
 
 def test_a_counter_of_ones_own_is_used(server: PortkeyDouble) -> None:

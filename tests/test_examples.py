@@ -9,6 +9,7 @@ import time
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ def test_the_demo_shows_every_fallback(portkey_gateway: object) -> None:
     Between them a chain, an agent and a query engine ask twice, and are each answered by the cache the second time.
     """
     out, both = run("demo.py").split("The same question through both frameworks:")
+    both, cost = both.split("What all of it cost, texts that are embedded included:")
+    check_costs(cost)
     asked = [line.partition("  ") for line in both.strip().splitlines()[2:]]
     assert [name for name, _, _ in asked] == ["LangChain, ChatPortkey", "LlamaIndex, PortkeyLLM"]
     assert len({rest for _, _, rest in asked}) == 1, "the same answer, target, tokens and cost"
@@ -57,6 +60,19 @@ def test_the_demo_shows_every_fallback(portkey_gateway: object) -> None:
     assert not any("the cache" in row for row in again[::2])
     for row, layer in zip(again[1::2], ("semantic", "normalised", "exact"), strict=True):
         assert f"the cache ({layer})" in row
+
+
+def check_costs(printed: str) -> None:
+    """The last table: every model and target that answered, chat and embeddings, and a total that is their sum."""
+    heading, *rows, total = [line.split() for line in printed.strip().splitlines()]
+    assert heading[:2] == ["model", "target"]
+    asked = {row[0]: Decimal(row[-1]) for row in rows if row[0] == row[1]}
+    assert asked.keys() >= {"gpt-4o", "gpt-4o-mini", "text-embedding-3-small"}
+    assert all(asked.values())
+    calls, cost = heading.index("calls"), -1
+    assert all(int(row[calls]) > 0 for row in rows)
+    assert int(total[calls - 1]) == sum(int(row[calls]) for row in rows)
+    assert Decimal(total[cost]) == sum(Decimal(row[cost]) for row in rows)
 
 
 def test_the_quickstart_runs_without_keys() -> None:

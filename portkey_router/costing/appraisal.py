@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from portkey_router.costing.experience import Experience, Learned
     from portkey_router.costing.needs import Needs
     from portkey_router.pricing import PriceBook
-    from portkey_router.pricing.card import Card
     from portkey_router.targets import CostAware, Target
 
 __all__ = ["Appraisal", "Appraiser"]
 
 _PER_TOKEN = Decimal("0.000001")
+_RATES_KEPT = 1024
 
 
 class Appraisal(NamedTuple):
@@ -37,11 +37,8 @@ class Appraisal(NamedTuple):
     excluded: str | None = None
 
 
-class _Rates(NamedTuple):
-    """A card's rates in USD per token, as floats: an order needs no more digits, and is asked for at every call."""
-
-    card: Card
-    brackets: tuple[tuple[int, float, float, float, float], ...]
+# A card's rates in USD per token, as floats: an order needs no more digits, and is asked for at every call.
+_Rates = tuple[tuple[int, float, float, float, float], ...]
 
 
 class Appraiser:
@@ -52,7 +49,7 @@ class Appraiser:
     def __init__(self, prices: PriceBook | None, experience: Experience) -> None:
         self._prices = prices
         self._experience = experience
-        self._rates: dict[tuple[str | None, str | None], _Rates] = {}
+        self._rates: dict[tuple[str | None, str | None], tuple[datetime, _Rates | None]] = {}
 
     def appraise(
         self, strategy: CostAware, target: Target, needs: Needs, *, key: str, success: float, at: datetime
@@ -60,9 +57,9 @@ class Appraiser:
         """What a target promises for a call, and whether the strategy rules it out.
 
         `key` is what experience knows the target by, `success` the probability that it answers, its retries counted,
-        `at` the time of the call.
+        `at` the time of the call; rates are looked up once for each `at`, so a whole minute does for all calls in it.
         """
-        learned = self._experience.of(key)
+        learned = self._experience.of(key, needs.kind)
         price = self._price(target, needs, learned, at)
         waiting = strategy.latency_price * (learned.seconds or 0.0)
         failing = learned.wasted + strategy.latency_price * learned.failing
@@ -93,24 +90,23 @@ class Appraiser:
             return None
         tokens = needs.tokens * learned.ratio
         answer = learned.answer if needs.max_tokens is None else min(learned.answer, needs.max_tokens)
-        fitting = rates.brackets[0]
-        for bracket in rates.brackets[1:]:
+        fitting = rates[0]
+        for bracket in rates[1:]:
             if tokens > bracket[0]:
                 fitting = bracket
         _, fresh, cached, said, call = fitting
         return tokens * ((1 - learned.cached) * fresh + learned.cached * cached) + answer * said + call
 
     def _rates_of(self, target: Target, at: datetime) -> _Rates | None:
-        if self._prices is None:
-            return None
-        card = self._prices.card(target.provider, target.model, at)
-        if card is None:
-            return None
         key = target.provider, target.model
         kept = self._rates.get(key)
-        if kept is None or kept.card is not card:
-            kept = self._rates[key] = _Rates(card, tuple(_floats(above, rates) for above, rates in card.brackets))
-        return kept
+        if kept is None or kept[0] != at:
+            if len(self._rates) >= _RATES_KEPT:
+                self._rates.clear()
+            card = None if self._prices is None else self._prices.card(*key, at)
+            rates = None if card is None else tuple(_floats(above, rates) for above, rates in card.brackets)
+            kept = self._rates[key] = (at, rates)
+        return kept[1]
 
 
 def _floats(above: int, rates: Mapping[str, Decimal]) -> tuple[int, float, float, float, float]:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
+import contextlib
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from portkey_router.messages import Usage
 
-__all__ = ["Experience", "Learned"]
+__all__ = ["ANY_KIND", "Experience", "Learned"]
 
 USUAL_ANSWER = 300.0
 """Tokens of an answer, before any has been seen."""
+ANY_KIND = 0
+"""Of all calls together, in the place of one kind of them (see `Needs.kind`)."""
 _SHARE = 0.1  # what one more answer counts against all before it
 _RATIOS = (0.25, 4.0)  # one absurd count must not spoil the estimates that follow
 _WAITS_KEPT = 64
 _WAITS_NEEDED = 5
 _TARGETS_KEPT = 1024
+_KINDS_KEPT = 512
+# A target's own answers to a kind of call weigh as many as they are, 64 at most, and half as much after 128 more by
+# others; what all targets' answers are like weighs as much as two. So a few odd answers are forgotten soon, and what is
+# well known late. Somebody else's cached share is hoped for, too: a switch loses a provider's cache for one call.
+_OTHERS_COUNT = 2.0
+_MOST = 64
+_FORGOTTEN_BY_HALF = 128
 
 
 @dataclass(slots=True)
@@ -40,41 +50,111 @@ class Learned:
     answers: int = 0
     failures: int = 0
 
+    def hear(self, estimated: int, usage: Usage | None, seconds: float) -> None:
+        """One more answer."""
+        self.answers += 1
+        share = max(_SHARE, 1 / self.answers)
+        self.seconds = seconds if self.seconds is None else self.seconds + share * (seconds - self.seconds)
+        if usage is None or usage.impossible:
+            return
+        self.answer += share * (usage.output_tokens - self.answer)
+        if estimated > 0 and usage.input_tokens > 0:
+            ratio = min(max(usage.input_tokens / estimated, _RATIOS[0]), _RATIOS[1])
+            self.ratio += share * (ratio - self.ratio)
+            cached = min(1.0, (usage.cache_read_tokens or 0) / usage.input_tokens)
+            self.cached += share * (cached - self.cached)
+
 
 _NOTHING = Learned()
 
 
-class Experience:
-    """What has been learned, by target. Safe across threads: an update lost to another is one answer's worth."""
+@dataclass(slots=True)
+class _Own:
+    """A target's own answers to a kind of call, and how many answers of all there had been `at` the latest."""
 
-    __slots__ = ("_learned", "_waits")
+    learned: Learned = field(default_factory=Learned)
+    at: int = 0
+
+
+@dataclass(slots=True)
+class _Kind:
+    """One kind of call: what all targets' answers to it are like, and each target's own."""
+
+    all: Learned = field(default_factory=Learned)
+    own: dict[str, _Own] = field(default_factory=dict)
+
+    def hear(self, target: str, estimated: int, usage: Usage | None, seconds: float) -> None:
+        """One more answer."""
+        self.all.hear(estimated, usage, seconds)
+        own = self.own.get(target)
+        if own is None:
+            if len(self.own) >= _TARGETS_KEPT:
+                self.own.pop(next(iter(self.own)), None)
+            own = self.own.setdefault(target, _Own())
+        own.at = self.all.answers
+        own.learned.hear(estimated, usage, seconds)
+
+    def of(self, target: str, known: Learned) -> Learned:
+        """A target's answers to it, as they may be expected; `known` is what is known of the target at all."""
+        usual, heard = self.all, self.own.get(target)
+        rest = known.slow, known.failing, known.wasted
+        if heard is None:
+            return Learned(usual.ratio, usual.answer, usual.cached, known.seconds, *rest)
+        own = heard.learned
+        counts = min(own.answers, _MOST) * 0.5 ** ((usual.answers - heard.at) / _FORGOTTEN_BY_HALF)
+        share = counts / (counts + _OTHERS_COUNT)
+        return Learned(
+            usual.ratio + share * (own.ratio - usual.ratio),
+            usual.answer + share * (own.answer - usual.answer),
+            usual.cached + share * (own.cached - usual.cached),
+            own.seconds,
+            *rest,
+        )
+
+
+class Experience:
+    """What has been learned, by target and kind of call. Safe across threads: an update lost is one answer's worth.
+
+    Targets are asked different things, by the very choice of the cheapest: who is given the long answers would seem to
+    be talkative. So answers are held against those of the same kind, and a target that has not been asked a thing, or
+    not lately, is thought to be as the others are: one long answer does not rule it out for good.
+    """
+
+    __slots__ = ("_kinds", "_learned", "_waits")
 
     def __init__(self) -> None:
         self._learned: dict[str, Learned] = {}
         self._waits: dict[str, deque[float]] = {}
+        self._kinds: OrderedDict[int, _Kind] = OrderedDict()
 
-    def of(self, target: str) -> Learned:
-        """What is known of a target."""
-        return self._learned.get(target, _NOTHING)
+    def of(self, target: str, kind: int | None = None) -> Learned:
+        """What is known of a target: of all its answers, or what its answer to a `kind` of call may be expected to be.
 
-    def answered(self, target: str, estimated: int, usage: Usage | None, seconds: float) -> None:
-        """Take an answer into account; `estimated` is how many input tokens the call was thought to have."""
+        A kind that was never heard of is taken for the average of all.
+        """
+        known = self._learned.get(target, _NOTHING)
+        if kind is None:
+            return known
+        kept = self._kinds.get(kind)
+        if kept is not None:
+            return kept.of(target, known)
+        kept = self._kinds.get(ANY_KIND)
+        # How a target counts is its own; what others' answers are like says nothing of that, but for equal texts.
+        return known if kept is None else replace(kept.of(target, known), ratio=known.ratio)
+
+    def answered(self, target: str, estimated: int, usage: Usage | None, seconds: float, kind: int = ANY_KIND) -> None:
+        """Take an answer into account; `estimated` is how many input tokens the call was thought to have.
+
+        `kind` is that of the call (`Needs.kind`).
+        """
         known = self._known(target)
-        known.answers += 1
-        share = max(_SHARE, 1 / known.answers)
-        known.seconds = seconds if known.seconds is None else known.seconds + share * (seconds - known.seconds)
+        known.hear(estimated, usage, seconds)
         waits = self._waits.setdefault(target, deque(maxlen=_WAITS_KEPT))
         waits.append(seconds)
         if len(waits) >= _WAITS_NEEDED:
             known.slow = sorted(waits)[-1 - len(waits) // 10]
-        if usage is None or usage.impossible:
-            return
-        known.answer += share * (usage.output_tokens - known.answer)
-        if estimated > 0 and usage.input_tokens > 0:
-            ratio = min(max(usage.input_tokens / estimated, _RATIOS[0]), _RATIOS[1])
-            known.ratio += share * (ratio - known.ratio)
-            cached = min(1.0, (usage.cache_read_tokens or 0) / usage.input_tokens)
-            known.cached += share * (cached - known.cached)
+        for each in {kind, ANY_KIND}:
+            self._kind(each).hear(target, estimated, usage, seconds)
 
     def failed(self, target: str, seconds: float, wasted: float = 0.0) -> None:
         """Take a failed attempt into account: how long it took, and what it billed, in USD."""
@@ -93,3 +173,13 @@ class Experience:
                 self._waits.pop(oldest, None)
             known = self._learned[target] = Learned()
         return known
+
+    def _kind(self, kind: int) -> _Kind:
+        kept = self._kinds.get(kind)
+        if kept is None:
+            kept = self._kinds.setdefault(kind, _Kind())
+        with contextlib.suppress(KeyError):  # another thread has just let go of it
+            self._kinds.move_to_end(kind)
+            if len(self._kinds) > _KINDS_KEPT:
+                self._kinds.popitem(last=False)  # the one unheard of for longest
+        return kept

@@ -17,11 +17,16 @@ __all__ = ["Needs", "needs_of"]
 
 # An estimate may be short by a tenth, and the provider refuses what does not fit.
 _CAUTION = 1.1
+_BEGINNING = 64  # characters
 _IMAGES = frozenset({"image_url", "input_image", "image"})
 
 
 class Needs(NamedTuple):
-    """Of one call. `tokens` is an estimate of its input, `max_tokens` the answer it allows, None for any."""
+    """Of one call. `tokens` is an estimate of its input, `max_tokens` the answer it allows, None for any.
+
+    `kind` is the same for calls that begin alike (the same system prompt, or template) and want the same abilities:
+    what is learned of one such call's answer is likely to hold for the next.
+    """
 
     tokens: int
     max_tokens: int | None = None
@@ -29,6 +34,7 @@ class Needs(NamedTuple):
     images: bool = False
     json_schema: bool = False
     stream: bool = False
+    kind: int = 0
 
     def missing(self, abilities: Abilities | None, ratio: float = 1.0) -> str | None:
         """Why a target of these abilities cannot answer; None where it can, or where nothing is known of it.
@@ -54,15 +60,23 @@ class Needs(NamedTuple):
 def needs_of(request: Request, count: Callable[[str], int] | None = None) -> Needs:
     """What this request asks for; `count` counts the tokens of a text in the place of the estimate."""
     body = request.body
-    shape = body.get("response_format")
+    shape, tools = body.get("response_format"), bool(body.get("tools"))
+    json_schema = isinstance(shape, dict) and shape.get("type") == "json_schema"
+    schemas = (*(body.get("tools") or ()), *((shape,) if json_schema else ()))  # a schema is read, as a tool's is
     return Needs(
-        tokens=tokens_of_messages(request.messages, body.get("tools") or (), count=count),
+        tokens=tokens_of_messages(request.messages, schemas, count=count),
         max_tokens=_cap(body),
-        tools=bool(body.get("tools")),
+        tools=tools,
         images=any(_holds_images(message) for message in request.messages),
-        json_schema=isinstance(shape, dict) and shape.get("type") == "json_schema",
+        json_schema=json_schema,
         stream=request.stream,
+        kind=hash((_beginning(request), tools, json_schema)),
     )
+
+
+def _beginning(request: Request) -> str:
+    content = request.messages[0].get("content") if request.messages else None
+    return content[:_BEGINNING] if isinstance(content, str) else ""
 
 
 def _cap(body: Mapping[str, Any]) -> int | None:

@@ -54,9 +54,9 @@ class Surroundings:
     gateways, asked where one fails itself. `health` is what is known of targets, shared by calls; without it every
     target is taken for healthy. `hub` hears what happens, under the call's `call_id`. `until` ends a call that
     this journey is only a part of (a batch of many); without it `deadlines.total` counts from the journey's beginning.
-    `experience` learns from what attempts bring; the call was thought to have so many `estimated` tokens of input.
-    `caching` is the cache that the call asks first, and feeds. `spending` sets aside what each attempt may
-    cost; without it nothing is counted.
+    `experience` learns from what attempts bring; the call was thought to have so many `estimated` tokens of input, and
+    to be of this `kind` (see `portkey_router.costing.Needs`). `caching` is the cache that the call asks first, and
+    feeds. `spending` sets aside what each attempt may cost; without it nothing is counted.
     """
 
     url: str
@@ -74,6 +74,7 @@ class Surroundings:
     call_id: str = ""
     experience: Experience | None = None
     estimated: int = 0
+    kind: int = 0
     caching: Answerer | None = None
     spending: Purse | None = None
 
@@ -241,7 +242,7 @@ class Call:
             health.succeeded(trip.attempt.key, now, now - trip.began, first)
         self._gateway_works(trip)
         if around.experience is not None:
-            around.experience.answered(trip.attempt.key, around.estimated, usage, now - trip.began)
+            around.experience.answered(trip.attempt.key, around.estimated, usage, now - trip.began, around.kind)
         answer = answer_of(self.request, trip, body, route_of(trip, self.plan, self.records), model=model, usage=usage)
         return priced(answer, trip, around.prices, around.now(), self.request.model)
 

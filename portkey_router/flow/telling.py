@@ -32,6 +32,7 @@ def route_decided(call: Call) -> RouteDecided:
         targets=tuple(attempt.target for attempt in plan.attempts),
         reasons=tuple(attempt.reason for attempt in plan.attempts),
         tags=call.request.options.tags,
+        excluded=plan.excluded,
     )
 
 

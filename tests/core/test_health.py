@@ -223,3 +223,21 @@ def test_one_probe_across_threads() -> None:
         thread.join()
     assert answers.count(PROBE) == 1
     assert answers.count(WAIT) == 15
+
+
+@given(st.lists(st.tuples(st.sampled_from(["ok", "failed", "probe", "wait"]), st.floats(0, 3)), max_size=30))
+def test_the_outlook_is_what_look_and_available_say(steps: list[tuple[str, float]]) -> None:
+    """Whatever has happened, and for strangers: success, and whether it may be asked now."""
+    one, other = (Health(threading.Lock()) for _ in range(2))
+    now = 0.0
+    for what, passed in steps:
+        now += passed
+        for health in (one, other):
+            if what == "ok":
+                health.succeeded("a", now, 0.1)
+            elif what == "failed":
+                health.failed("a", now, 0.5)
+            elif what == "probe":
+                health.admit("a", now)
+        assert one.outlook("a", now) == (other.look("a", now).success, other.available("a", now))
+    assert one.outlook("stranger", now) == (other.look("stranger", now).success, True)

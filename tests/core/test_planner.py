@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from portkey_router.errors import ConfigurationError, UnknownModelError
-from portkey_router.planner import Plan, plan_config, plan_headers, plan_strategy
+from portkey_router.planner import Attempt, Plan, plan_config, plan_headers, plan_strategy
 from portkey_router.settings import Settings
 from portkey_router.targets import (
     FALLBACK_STATUS_CODES,
@@ -195,3 +196,10 @@ def test_a_plan_prints_as_a_table_without_keys() -> None:
     ]
     assert "vk-" not in repr(planned)
     assert "(the config's)" in str(plan_config("pc-1", None))
+
+
+def test_another_reason_leaves_the_rest_as_it_was() -> None:
+    """Every field is taken over, those added later included."""
+    values = {field.name: object() for field in fields(Attempt)}
+    attempt = Attempt(**values)  # type: ignore[arg-type]  # each value is another, whatever its type
+    assert attempt.because("so") == replace(attempt, reason="so")

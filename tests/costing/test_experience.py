@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import sys
+import threading
+from functools import partial
+
 import pytest
 
 from portkey_router import Usage
@@ -75,3 +79,101 @@ def test_it_does_not_grow_without_end() -> None:
     assert experience.of("0").answers == 0
     assert experience.of("1099").answers == 1
     assert len(experience._learned) == len(experience._waits) == 1024
+
+
+def answer(experience: Experience, target: str, tokens: int, kind: int, *, times: int = 1, cached: int = 0) -> None:
+    """Answers of so many tokens to a prompt of 100."""
+    for _ in range(times):
+        usage = Usage(100, tokens, 100 + tokens, cache_read_tokens=cached)
+        experience.answered(target, 100, usage, 1.0, kind)
+
+
+def test_who_is_asked_the_long_things_is_not_thought_talkative() -> None:
+    """Answers are held against those of the same kind, so both are expected to say the same."""
+    experience = Experience()
+    answer(experience, "a", 10, kind=1, times=20)
+    answer(experience, "b", 1_000, kind=2, times=20)
+    assert experience.of("a", 2).answer == pytest.approx(experience.of("b", 2).answer)
+    assert experience.of("a", 1).answer == pytest.approx(experience.of("b", 1).answer)
+    assert experience.of("a").answer == pytest.approx(10)
+
+
+def test_who_is_talkative_is_found_to_be() -> None:
+    """On the same things, after a few answers; the others are not taken for that."""
+    experience = Experience()
+    for _ in range(10):
+        answer(experience, "terse", 100, kind=1)
+        answer(experience, "talkative", 300, kind=1)
+    assert experience.of("terse", 1).answer < 150
+    assert experience.of("talkative", 1).answer > 250
+
+
+def test_one_long_answer_rules_nobody_out_for_good() -> None:
+    """Long after it, the target is thought to be as the others are, and so is asked again."""
+    experience = Experience()
+    answer(experience, "a", 5_000, kind=1)
+    answer(experience, "b", 200, kind=1, times=10)
+    assert experience.of("a", 1).answer > 1_000
+    answer(experience, "b", 200, kind=1, times=1_200)
+    assert experience.of("a", 1).answer == pytest.approx(200, rel=0.05)
+
+
+def test_what_is_well_known_is_forgotten_late() -> None:
+    """After hundreds of another's long answers, who has given fifty short ones is still expected to be brief."""
+    experience = Experience()
+    answer(experience, "brief", 100, kind=1, times=50)
+    answer(experience, "talkative", 500, kind=1, times=256)
+    assert experience.of("brief", 1).answer < 200
+
+
+def test_others_are_hoped_to_have_a_prompt_cached_until_they_show() -> None:
+    """A beginning that one provider keeps another may, too; one that does not is soon known for it."""
+    experience = Experience()
+    answer(experience, "a", 10, kind=1, times=20, cached=80)
+    assert experience.of("b", 1).cached == pytest.approx(0.8)
+    answer(experience, "b", 10, kind=1, times=8)
+    assert experience.of("b", 1).cached < 0.15
+    assert experience.of("a", 1).cached > 0.7
+
+
+def test_an_unknown_kind_is_the_average_of_all() -> None:
+    """But how a target counts is its own."""
+    experience = Experience()
+    experience.answered("a", 100, Usage(200, 40, 240), 1.0, 1)
+    assert experience.of("b", 2).answer == 40
+    assert experience.of("b", 2).ratio == 1
+    assert experience.of("b", 1).ratio == 2
+    assert experience.of("a", 2).ratio == 2
+
+
+def test_kinds_are_forgotten_by_when_they_were_last_heard_of() -> None:
+    """A kind that is asked again and again outlives thousands that were asked once."""
+    experience = Experience()
+    for number in range(1, 3_000):
+        answer(experience, "a", 1_000, kind=number)
+        answer(experience, "a", 7, kind=-1)
+    assert experience.of("a", -1).answer == pytest.approx(7)
+    assert len(experience._kinds) <= 514
+
+
+def test_threads_may_learn_at_once(request: pytest.FixtureRequest) -> None:
+    """Of more kinds than are kept, so that they are let go of meanwhile; nothing is raised, and all are counted."""
+    request.addfinalizer(partial(sys.setswitchinterval, sys.getswitchinterval()))
+    sys.setswitchinterval(1e-6)
+    experience, failed = Experience(), []
+
+    def learn(first: int) -> None:
+        try:
+            for number in range(2_000):
+                answer(experience, "a", 10, kind=first + number % 700)
+                experience.of("a", number)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the test shows it)
+            failed.append(error)
+
+    threads = [threading.Thread(target=learn, args=(first,)) for first in (1, 300, 600)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert experience.of("a").answer == pytest.approx(10)

@@ -19,7 +19,7 @@ def request(*messages: dict[str, Any], **body: Any) -> Request:
 
 def test_a_plain_question_needs_tokens_only() -> None:
     """Its estimate, and no ability."""
-    assert needs_of(request()) == Needs(tokens=1 + 3 + 3)
+    assert needs_of(request())._replace(kind=0) == Needs(tokens=1 + 3 + 3)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,15 @@ def test_what_a_request_holds_must_be_taken(asked: Request, need: str) -> None:
     """Tools, images, a schema: each is a need."""
     assert getattr(needs_of(asked), need) is True
     assert getattr(needs_of(request(response_format={"type": "json_object"})), need) is False
+
+
+def test_schemas_are_counted() -> None:
+    """Of tools, and of the answer: both are sent, read and billed."""
+    schema = {"name": "city", "schema": {"type": "object", "properties": {"name": {"type": "string"}}}}
+    plain = needs_of(request()).tokens
+    assert needs_of(request(tools=[TOOL])).tokens > plain + 10
+    assert needs_of(request(response_format={"type": "json_schema", "json_schema": schema})).tokens > plain + 10
+    assert needs_of(request(response_format={"type": "json_object"})).tokens == plain
 
 
 @pytest.mark.parametrize(
@@ -82,3 +91,17 @@ def test_of_a_stranger_nothing_is_assumed() -> None:
     """An unknown model is not ruled out."""
     assert abilities_of("nobody/knows-me") is None
     assert Needs(10**9, tools=True, images=True).missing(None) is None
+
+
+def test_calls_that_begin_alike_are_of_a_kind() -> None:
+    """The same system prompt, or template, and the same abilities asked for; whatever follows."""
+    system = {"role": "system", "content": "You translate what you are told. " * 3}
+
+    def kind(*messages: dict[str, Any], **body: Any) -> int:
+        return needs_of(request(*messages, **body)).kind
+
+    one, other = ({"role": "user", "content": text} for text in ("Good morning", "Good night"))
+    assert kind(system, one) == kind(system, other)
+    assert kind(one) != kind(other)
+    assert kind(system, one) != kind(system, one, tools=[TOOL])
+    assert kind(IMAGE) == kind(IMAGE)

@@ -12,8 +12,10 @@ from uuid import UUID, uuid4
 import pytest
 from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
+from langchain_core.documents import Document
 from langchain_core.load import dumpd
 from langchain_core.messages import HumanMessage
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
@@ -366,6 +368,31 @@ def test_an_agent(portkey: PortkeyDouble, color: str) -> None:
     assert list(usage.by("run")) == [str(config["run_id"])]
     assert usage.by("user")["u1"].calls == 2
     assert usage.by("lc_agent_name")["forecaster"].calls == 2
+
+
+@pytest.mark.parametrize("color", ["sync", "async"])
+def test_what_tools_and_retrievers_ask_is_part_of_the_run(
+    portkey: PortkeyDouble, caplog: pytest.LogCaptureFixture, color: str
+) -> None:
+    """Models that they ask are counted under the outermost run, and LangChain has no error of ours to log."""
+    llm = ChatPortkey(model="gpt-4o")
+
+    @tool
+    def ask_back(question: str) -> str:
+        """Ask somebody else."""
+        return llm.invoke(question).text
+
+    class Library(BaseRetriever):
+        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+            return [Document(llm.invoke(query, config={"callbacks": run_manager.get_child()}).text)]
+
+    chain: Any = RunnableLambda(lambda text: {"question": text}) | ask_back | Library()
+    config: Any = {"run_id": uuid4()}
+    with UsageCallbackHandler() as usage:
+        chain.invoke("Who?", config) if color == "sync" else asyncio.run(chain.ainvoke("Who?", config))
+    assert list(usage.by("run")) == [str(config["run_id"])]
+    assert usage.totals.calls == 2
+    assert caplog.records == []
 
 
 def test_chat_openai(portkey: PortkeyDouble) -> None:
