@@ -363,6 +363,14 @@ class SemanticCache:
         """As `survey`."""
         return await self._arun(self._verbs.survey(limit, **chosen))
 
+    def check(self) -> None:
+        """Raises `StoreError` where the store is away or does not serve, as no lookup does; for a start-up."""
+        self._run(self._verbs.check())
+
+    async def acheck(self) -> None:
+        """As `check`."""
+        await self._arun(self._verbs.check())
+
     def stats(self) -> CacheStats:
         """What this cache has seen in this process; what the store holds is `survey`'s."""
         return self._lookups.counts.stats()

@@ -47,7 +47,7 @@ class Encoder:
 
 
 def encoder_of(embeddings: Any, *, by_name: Callable[[str], Any]) -> Encoder | None:
-    """The encoder for what a user gives; None for None, an encoder as it is. `by_name` makes one for the name of a model.
+    """The encoder for what a user gives: None for None, an encoder as it is; `by_name` makes one for a model's name.
 
     Raises `ConfigurationError` for what is none.
     """

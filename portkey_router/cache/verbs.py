@@ -227,6 +227,10 @@ class Verbs:
         """How many rows fit."""
         return len((yield from self._ids(tenant, namespace, tag, prompt, older_than)))
 
+    def check(self) -> Generator[Step, Any, None]:
+        """Whether the store serves: a row that is not there is looked for."""
+        yield from self._read(["-"])
+
     def survey(
         self,
         limit: int,
