@@ -88,7 +88,7 @@ class GuideTour(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(self.server.requests[-1].headers["x-portkey-config"], saved.slug)
 
     async def test_responses_are_kept_found_and_cleared(self) -> None:
-        """The guide's cache: a miss, a hit, one for the same politely, a key and a ttl of one's own, and an empty cache."""
+        """A miss, a hit, one for the same politely, a key and a ttl of one's own, and an empty cache."""
         for door in (SemanticCache.__init__, build_cache_store):  # on a busy machine, too
             patience = {"timeout": 20.0, "connect_timeout": 20.0}
             self.enterContext(mock.patch.dict(door.__kwdefaults__ or {}, patience))

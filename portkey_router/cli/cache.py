@@ -25,6 +25,7 @@ from portkey_router.cli.cache_options import (
     UrlEnv,
     address,
     chosen,
+    embeddings_named,
     seconds_of,
 )
 from portkey_router.cli.cache_tables import entry_rows, entry_told, groups_told, since, survey_rows, survey_tables
@@ -216,7 +217,8 @@ def get(
 def _listened(embeddings: str | None) -> Listened | None:
     # What a lookup goes without is said by the commands themselves.
     logging.getLogger("portkey_router.cache").addHandler(logging.NullHandler())
-    return None if embeddings is None else Listened(embeddings)
+    named = embeddings_named(embeddings)
+    return None if named is None else Listened(named)
 
 
 def _by_key(cache: SemanticCache, key: str | None) -> dict[str, Any]:

@@ -38,6 +38,7 @@ __all__ = [
     "UrlEnv",
     "address",
     "chosen",
+    "embeddings_named",
     "seconds_of",
 ]
 
@@ -52,7 +53,9 @@ CacheTimeout = Annotated[float, typer.Option("--timeout", min=0.001, help="Secon
 Embeddings = Annotated[
     str | None,
     typer.Option(
-        "--embeddings", metavar="MODEL|local", help="The model that embeds, through Portkey; local: a small one here."
+        "--embeddings",
+        metavar="MODEL|local",
+        help="What embeds: a model, through Portkey, or a small one here; by default PORTKEY_CACHE_EMBEDDINGS.",
     ),
 ]
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Only this tenant's entries.")]
@@ -174,6 +177,11 @@ def chosen(
         "older_than": seconds_of(older_than, "--older-than"),
     }
     return {name: value for name, value in given.items() if value is not None}  # type: ignore[return-value]  # a part of it
+
+
+def embeddings_named(option: str | None) -> str | None:
+    """The model that the option or the environment names."""
+    return option or read_environment().get("portkey_cache_embeddings")
 
 
 class Listened:

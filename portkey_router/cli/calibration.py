@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from portkey_router.cli.cache_options import LOCAL
+from portkey_router.cli.cache_options import LOCAL, Embeddings, embeddings_named
 from portkey_router.cli.options import Json  # noqa: TC001  (typer reads annotations)
 from portkey_router.cli.output import note, progress, show, show_rows
 from portkey_router.cli.pairs import read_pairs
@@ -36,9 +36,7 @@ def calibrate(
         str,
         typer.Argument(metavar="FILE", help="question, question, same|different: .csv, .tsv or .jsonl; - reads JSON."),
     ],
-    embeddings: Annotated[
-        str, typer.Option("--embeddings", metavar="MODEL|local", help="The cache's model, through Portkey; or local.")
-    ],
+    embeddings: Embeddings = None,
     max_error: Annotated[
         float,
         typer.Option("--max-error", min=0, max=0.99, help="The share of different pairs that may be taken for one."),
@@ -58,10 +56,13 @@ def calibrate(
     """
     from portkey_router.cache.calibrate import calibrate as choose  # noqa: PLC0415  (who does not use it does not pay)
 
+    named = embeddings_named(embeddings)
+    if named is None:
+        raise typer.BadParameter("which model embeds? --embeddings MODEL, or local; or set PORTKEY_CACHE_EMBEDDINGS")
     pairs = read_pairs(file)
     if plot is not None:
         _check_plot(plot)
-    embed = _Embedding(embeddings)
+    embed = _Embedding(named)
     with progress(f"Embedding {len(pairs):,} pairs"):
         made = choose(pairs, embed, guards=_guards(on=guards), max_error=max_error)
     if plot is not None:
