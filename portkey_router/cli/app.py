@@ -91,6 +91,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _told(error: Exception, message: str, code: int, *, as_json: bool) -> int:
     notes = [one_line(text) for text in getattr(error, "__notes__", ())]
+    message = f"{message.rstrip('.')}." if notes else message
     if as_json:
         told: dict[str, Any] = {
             "error": type(error).__name__,

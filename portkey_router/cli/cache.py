@@ -31,7 +31,7 @@ from portkey_router.cli.cache_options import (
 from portkey_router.cli.cache_tables import entry_rows, entry_told, groups_told, since, survey_rows, survey_tables
 from portkey_router.cli.options import Json  # noqa: TC001  (typer reads annotations)
 from portkey_router.cli.output import note, progress, show, show_rows, warn
-from portkey_router.errors import StoreError
+from portkey_router.errors import PortkeyError, StoreError
 
 if TYPE_CHECKING:
     from portkey_router.cache.cache import SemanticCache
@@ -247,6 +247,13 @@ def _found_by(told: dict[str, Any]) -> str:
     return f"({told['layer']}, similarity {told['similarity']:.3f}, {since(told['age_seconds'])} old)"
 
 
+def _not_kept(reason: str, cache: SemanticCache) -> PortkeyError:
+    told = f"It was not kept: {reason.rstrip('.')}."
+    if not reason.startswith("the store failed"):
+        return PortkeyError(told)
+    return StoreError(told, code=next((code for code in cache.stats().failures if code.isupper()), None))
+
+
 def put(
     *,
     response: Annotated[str, typer.Argument(help="The answer; - reads it from standard input.")],
@@ -267,14 +274,16 @@ def put(
     if question is None and key is None:
         raise typer.BadParameter("give --question or --key, or both")
     seconds = seconds_of(ttl, "--ttl")
+    if not seconds:
+        raise typer.BadParameter("--ttl is above 0: an answer that expires at once is never found")
     at, encoder = address(url, url_env), _listened(embeddings)
     text = sys.stdin.read() if response == "-" else response
     cache = at.open(name, timeout, embeddings=encoder and encoder.encoder, tenant=tenant, namespace=namespace)
     with at.reached(), progress("Keeping it"):
         cache.check()
         reason = cache.put(question, text, key=key, ttl=seconds, tags=tag or ())
-    if reason is not None:
-        raise StoreError(f"It was not kept: {reason}.")
+        if reason is not None:
+            raise _not_kept(reason, cache)
     if encoder is not None and encoder.error is not None:
         warn(f"only equal questions will find it: {encoder.failure()}")
     show({"kept": True, "seconds": seconds}, f"Kept for {since(seconds)}.", as_json=as_json)

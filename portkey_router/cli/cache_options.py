@@ -140,9 +140,9 @@ def _from_environment(variable: str | None) -> str:
 
 def _has_password(url: str) -> bool:
     """Between `:` and `@`, or as an option; of a URL that may be none."""
-    login, at, _ = url.rpartition("@")
+    login, _, _ = url.partition("://")[2].rpartition("@")
     options = parse_qsl(url.partition("?")[2])
-    return bool(at and login.rpartition(":")[2]) or any(is_secret_name(name) for name, _ in options)
+    return bool(login.partition(":")[2]) or any(is_secret_name(name) for name, _ in options)
 
 
 def _advice(code: str | None, origin: str) -> str:

@@ -59,11 +59,17 @@ def _of_table(name: str, text: str, delimiter: str) -> Iterator[Pair]:
         for row in reader:
             if not row:
                 continue
-            header = reader.line_num == 1 and len(row) >= 3 and _label(row[2]) is None  # noqa: PLR2004  (columns)
-            if not header:
+            if reader.line_num > 1 or not _is_header(row):
                 yield _pair(row, f"{name}, line {reader.line_num}")
     except csv.Error as error:
         raise ConfigurationError(f"{name}, line {reader.line_num}: {error}.") from None
+
+
+def _is_header(row: list[str]) -> bool:
+    """Names of columns: single words, and `same`, or a third that is no label."""
+    words = [cell.split() for cell in row]
+    names = all(len(parts) == 1 for parts in words) and words[-1] == ["same"]
+    return len(row) == 3 and (names or _label(row[2]) is None)  # noqa: PLR2004  (columns)
 
 
 def _of_json(name: str, text: str) -> Iterator[Pair]:
