@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from portkey_router.cache.courtesy import plain_form
 from portkey_router.cache.entry import CorruptEntryError, Entry, entry_of
@@ -165,9 +165,12 @@ class Verbs:
         rows = list(ids)
         if name is not None:
             row = named_row(name, whose.tenant, whose.namespace)
-            found = yield from self._admin(self._lookups.store.fetch(self._name, row))
-            pointer = _entry_or_none(found)
-            rows += [row, pointer.target] if pointer and pointer.target else [row]
+            rows.append(row)
+            pointer = yield from self._entry(row)
+            if pointer is not None and pointer.target is not None:
+                entry = yield from self._entry(pointer.target)
+                # Of a question that was put again under another name, the answer is that one's.
+                rows += [pointer.target] if entry is None or entry.name in {None, name} else []
         return (yield from self._admin(self._lookups.store.remove(self._name, rows)))
 
     # --- administration -----------------------------------------------------------------------------------------
@@ -181,31 +184,14 @@ class Verbs:
         else:
             yield from self._admin(store.remove(self._name, [hit.id]))
 
-    def clear(
-        self,
-        *,
-        tenant: str | None = None,
-        namespace: str | None = None,
-        tag: str | None = None,
-        prompt: str | None = None,
-        older_than: float | None = None,
-    ) -> Generator[Step, Any, int]:
+    def clear(self, **chosen: Unpack[Chosen]) -> Generator[Step, Any, int]:
         """Remove what fits; how many."""
-        selection = self._selection(tenant, namespace, tag, prompt, older_than)
+        selection = self._selection(**chosen)
         return (yield from self._admin(self._lookups.store.clear(self._name, selection)))
 
-    def inspect(
-        self,
-        limit: int,
-        *,
-        tenant: str | None = None,
-        namespace: str | None = None,
-        tag: str | None = None,
-        prompt: str | None = None,
-        older_than: float | None = None,
-    ) -> Generator[Step, Any, list[StoredEntry]]:
+    def inspect(self, limit: int, **chosen: Unpack[Chosen]) -> Generator[Step, Any, list[StoredEntry]]:
         """What fits; entries that cannot be read, or only point to others, are left out."""
-        ids = yield from self._ids(tenant, namespace, tag, prompt, older_than)
+        ids = yield from self._ids(**chosen)
         shown: list[StoredEntry] = []
         for start in range(0, len(ids), READ_AT_ONCE):
             found = yield from self._read(ids[start : start + READ_AT_ONCE])
@@ -215,35 +201,18 @@ class Verbs:
                 break
         return shown[:limit]
 
-    def count(
-        self,
-        *,
-        tenant: str | None = None,
-        namespace: str | None = None,
-        tag: str | None = None,
-        prompt: str | None = None,
-        older_than: float | None = None,
-    ) -> Generator[Step, Any, int]:
+    def count(self, **chosen: Unpack[Chosen]) -> Generator[Step, Any, int]:
         """How many rows fit."""
-        return len((yield from self._ids(tenant, namespace, tag, prompt, older_than)))
+        return len((yield from self._ids(**chosen)))
 
     def check(self) -> Generator[Step, Any, None]:
         """Whether the store serves: a row that is not there is looked for."""
         yield from self._read(["-"])
 
-    def survey(
-        self,
-        limit: int,
-        *,
-        tenant: str | None = None,
-        namespace: str | None = None,
-        tag: str | None = None,
-        prompt: str | None = None,
-        older_than: float | None = None,
-    ) -> Generator[Step, Any, CacheSurvey]:
+    def survey(self, limit: int, **chosen: Unpack[Chosen]) -> Generator[Step, Any, CacheSurvey]:
         """What fits, added up, a handful of rows at a time."""
         store, tally = self._lookups.store, Tally(self._terms.now())
-        ids = yield from self._ids(tenant, namespace, tag, prompt, older_than)
+        ids = yield from self._ids(**chosen)
         for start in range(0, min(limit, len(ids)), READ_AT_ONCE):
             for found in (yield from self._read(ids[start : min(start + READ_AT_ONCE, limit)])):
                 tally.add(found, _entry_or_none(found))
@@ -251,8 +220,11 @@ class Verbs:
         indexes = yield from self._admin(store.indexes(self._name))
         return tally.survey(len(ids), weights, indexes)
 
-    def _ids(self, *chosen: Any) -> Generator[Step, Any, list[str]]:
-        return (yield from self._admin(self._lookups.store.ids(self._name, self._selection(*chosen))))
+    def _entry(self, row: str) -> Generator[Step, Any, Entry | None]:
+        return _entry_or_none((yield from self._admin(self._lookups.store.fetch(self._name, row))))
+
+    def _ids(self, **chosen: Unpack[Chosen]) -> Generator[Step, Any, list[str]]:
+        return (yield from self._admin(self._lookups.store.ids(self._name, self._selection(**chosen))))
 
     def _read(self, ids: list[str]) -> Generator[Step, Any, list[Found]]:
         return (yield from self._admin(self._lookups.store.read(self._name, ids)))
@@ -262,7 +234,13 @@ class Verbs:
         return (yield from self._lookups.ask(operation, Deadline(ADMIN_SECONDS)))
 
     def _selection(
-        self, tenant: str | None, namespace: str | None, tag: str | None, prompt: str | None, older_than: float | None
+        self,
+        *,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        tag: str | None = None,
+        prompt: str | None = None,
+        older_than: float | None = None,
     ) -> Selection:
         if older_than is not None and not 0 <= older_than < math.inf:
             raise ConfigurationError(f"older_than is a number of seconds, not {older_than}.")

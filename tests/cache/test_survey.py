@@ -168,6 +168,8 @@ def test_a_key_does_not_lead_to_anothers_answer(cache: SemanticCache) -> None:
     cache.put("What is the capital?", "Madrid", key="spain")
     assert cache.get(key="spain") == "Madrid"
     assert cache.get(key="france") is None
+    assert cache.remove(key="france") == 1
+    assert cache.get(key="spain") == "Madrid"
     cache.put("What is the capital?", "Madrid, since 1561")
     assert cache.get(key="spain") == "Madrid, since 1561"
 

@@ -37,6 +37,13 @@ class Ended:
         """Its output, parsed."""
         return json.loads(self.out)
 
+    def failure(self, code: int) -> str:
+        """The one line of an error, with this code; nothing else is printed."""
+        assert (self.code, self.out) == (code, ""), self
+        assert self.err.count("\n") == 1, self.err
+        assert self.err.startswith("error: ")
+        return self.err
+
 
 @dataclass(slots=True)
 class Shell:
@@ -65,11 +72,7 @@ class Shell:
 
     def fails(self, *arguments: str, code: int, **more: Any) -> str:
         """The one line of an error; nothing else is printed."""
-        ended = self.run(*arguments, **more)
-        assert (ended.code, ended.out) == (code, ""), ended
-        assert ended.err.count("\n") == 1, ended.err
-        assert ended.err.startswith("error: ")
-        return ended.err
+        return self.run(*arguments, **more).failure(code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +92,7 @@ class InProcess:
 
     def fails(self, *arguments: str, code: int, **more: Any) -> str:
         """The one line of an error; nothing else is printed."""
-        ended = self.run(*arguments, **more)
-        assert (ended.code, ended.out) == (code, ""), ended
-        assert ended.err.count("\n") == 1, ended.err
-        assert ended.err.startswith("error: ")
-        return ended.err
+        return self.run(*arguments, **more).failure(code)
 
 
 @pytest.fixture
