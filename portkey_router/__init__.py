@@ -98,6 +98,8 @@ if TYPE_CHECKING:
     from portkey_router.cache.guards import Guards
     from portkey_router.cache.local_embeddings import LocalEmbeddings
     from portkey_router.cache.results import CacheStats, Hit, Miss, StoredEntry
+    from portkey_router.cache.store import IndexState
+    from portkey_router.cache.survey import CacheSurvey
     from portkey_router.ledger.keeper import BudgetLedger
     from portkey_router.report import UsageReport, UsageTable, UsageTotals, usage_report
 
@@ -129,6 +131,7 @@ __all__ = [
     "BudgetState",
     "CacheLookup",
     "CacheStats",
+    "CacheSurvey",
     "CacheUse",
     "Calibration",
     "CallFinished",
@@ -157,6 +160,7 @@ __all__ = [
     "Guards",
     "Health",
     "Hit",
+    "IndexState",
     "InvalidRequestError",
     "LedgerReport",
     "LimitState",
@@ -239,6 +243,8 @@ _LAZY = {
     "Hit": "portkey_router.cache.results",
     "Miss": "portkey_router.cache.results",
     "StoredEntry": "portkey_router.cache.results",
+    "IndexState": "portkey_router.cache.store",
+    "CacheSurvey": "portkey_router.cache.survey",
     "BudgetLedger": "portkey_router.ledger.keeper",
     "UsageReport": "portkey_router.report",
     "UsageTable": "portkey_router.report",
