@@ -23,6 +23,7 @@ from portkey_router.errors import (
     ConfigurationError,
     CreateUnconfirmedError,
     PortkeyError,
+    StoreError,
     TransportError,
     UpstreamRateLimitError,
     UpstreamUnavailableError,
@@ -37,6 +38,8 @@ __all__ = ["app", "run"]
 _WRONG_COMMAND_LINE: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 FAILED, USAGE, SETTING, REFUSED, NOT_FOUND, UNREACHABLE, UNCONFIRMED, INTERRUPTED = 1, 2, 3, 4, 5, 6, 7, 130
+# What a store answered; None where it did not.
+_STORE_CODES = {None: UNREACHABLE, "LOADING": UNREACHABLE, "NOAUTH": REFUSED, "WRONGPASS": REFUSED, "NOPERM": REFUSED}
 EPILOG = (
     "Exit codes: 0 done, 1 refused or another error, 2 wrong command line, 3 setting missing or wrong, 4 key refused, "
     "5 not found, 6 not reachable or to be tried again later, 7 creation whose reply was lost, 130 interrupted."
@@ -113,6 +116,8 @@ def _usage(error: Any) -> str:
 
 def _code(error: PortkeyError) -> int:
     status = getattr(error, "status", None)
+    if isinstance(error, StoreError):
+        return _STORE_CODES.get(error.code, FAILED)
     if isinstance(error, CreateUnconfirmedError):
         return UNCONFIRMED
     if isinstance(error, ConfigurationError):
