@@ -24,7 +24,7 @@ from portkey_router.targets import Target
 from portkey_router.transport import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from portkey_router.budget import Budget, RateLimit
     from portkey_router.cache.cache import SemanticCache
@@ -38,7 +38,14 @@ if TYPE_CHECKING:
     from portkey_router.stores.memory_cache import MemoryCacheStore
     from portkey_router.stores.shared_health import SharedHealth
 
-__all__ = ["NamedEncoder", "build_cache_store", "build_ledger", "build_router", "build_router_from_client"]
+__all__ = [
+    "NamedEncoder",
+    "build_cache_store",
+    "build_ledger",
+    "build_router",
+    "build_router_from_client",
+    "stream_entries",
+]
 
 
 T = TypeVar("T")
@@ -324,3 +331,12 @@ class NamedEncoder:
         """The text's vector."""
         vector: list[float] = (await self._router.aembed([text], model=self._model)).vectors[0]
         return vector
+
+
+def stream_entries(
+    url: str, *, stream: str | None = None, since: float | None = None, timeout: float = 10.0
+) -> Iterator[bytes]:
+    """What a `RedisStreamSink` wrote, for `portkey_router.report.calls_in`: see `sinks.redis_stream.entries_of`."""
+    from portkey_router.sinks.redis_stream import STREAM, entries_of  # noqa: PLC0415  (it brings other sinks' libraries)
+
+    return entries_of(url, stream=stream or STREAM, since=since, timeout=timeout)

@@ -12,11 +12,13 @@ holds `PORTKEY_API_KEY`, `PORTKEY_GATEWAY_URL` and a `PORTKEY_VIRTUAL_KEY_...` f
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,8 @@ from portkey_router.sandbox import portkey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from portkey_router.sandbox import PortkeyDouble
 
 ROOT = Path(__file__).parent.parent
 SHOWN_ONLY = frozenset({"dotenv", "json", "mermaid", "text", "toml", "yaml"})
@@ -170,18 +174,50 @@ def _compose(words: Sequence[str]) -> None:
         raise ReadmeError(f"docker compose up: no such service: {', '.join(sorted(unknown))}")
 
 
+def sink_wrote(folder: Path) -> None:
+    """What a sink wrote there: `calls.jsonl`, and one that was rotated."""
+    values = {
+        "call_id": "1",
+        "trace_id": "t",
+        "outcome": "ok",
+        "model": "gpt-4o",
+        "seconds": 1.5,
+        "tags": {"team": "red"},
+    }
+    told = {"event": "CallFinished", "time": "2026-11-03T12:00:00+00:00", **values}
+    for name in ("calls.jsonl", "calls.jsonl.1"):
+        (folder / name).write_text(json.dumps({**told, "call_id": name}) + "\n", encoding="utf-8")
+
+
+def _unittest(words: Sequence[str]) -> None:
+    """A file that is there; `tests/test_guide.py` runs it."""
+    if len(words) != 1 or not (ROOT / words[0]).is_file():
+        raise ReadmeError(f"python -m unittest {shlex.join(words)}: no such file")
+
+
+def settings_of(server: PortkeyDouble) -> dict[str, str]:
+    """An environment that names the double, with a key `openai-prod` in it and the providers' own keys."""
+    server.add_virtual_key("openai-prod", provider="openai")
+    return {
+        "PORTKEY_API_KEY": server.api_key,
+        "MASTER_PORTKEY_ADMIN_KEY": server.api_key,
+        "PORTKEY_GATEWAY_URL": server.url,
+        "PORTKEY_ADMIN_URL": server.url,
+        "PORTKEY_VIRTUAL_KEY_OPENAI": "openai-prod",
+        "PORTKEY_VIRTUAL_KEY_ANTHROPIC": "openai-prod",
+        "OPENAI_API_KEY": "sk-none",
+        "NEW_OPENAI_API_KEY": "sk-none",
+    }
+
+
 def _cli(words: Sequence[str]) -> None:
-    """Run it against the double of Portkey, with the providers' own keys in the environment."""
-    with portkey() as server:
-        server.add_virtual_key("openai-prod", provider="openai")
-        settings = {"PORTKEY_API_KEY": server.api_key, "MASTER_PORTKEY_ADMIN_KEY": server.api_key}
-        settings |= {"PORTKEY_GATEWAY_URL": server.url, "PORTKEY_ADMIN_URL": server.url}
-        settings |= {"PORTKEY_VIRTUAL_KEY_OPENAI": "openai-prod", "PORTKEY_VIRTUAL_KEY_ANTHROPIC": "openai-prod"}
-        settings |= {"OPENAI_API_KEY": "sk-none", "NEW_OPENAI_API_KEY": "sk-none"}
+    """Run it against the double of Portkey, with the providers' own keys in the environment, where a sink wrote."""
+    with portkey() as server, tempfile.TemporaryDirectory() as folder:
+        sink_wrote(Path(folder))
         done = subprocess.run(
             [sys.executable, "-m", "portkey_router", *words],
-            cwd=ROOT,
-            env={**os.environ, **settings},
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **settings_of(server)},
             capture_output=True,
             text=True,
             check=False,
@@ -201,5 +237,6 @@ _CHECKS: dict[tuple[str, ...], Callable[[Sequence[str]], None]] = {
     ("pip", "install"): _pip_install,
     ("python", "-m", "pip", "install"): _pip_install,
     ("portkey-router",): _cli,
+    ("python", "-m", "unittest"): _unittest,
     ("python",): _example,
 }

@@ -49,6 +49,7 @@ PAGE = 100
 # How often a listing is read at most; one that never rests is given up then.
 PASSES = 4
 LEAST_CREDIT = {"cost": 1, "tokens": 100}
+MOST_RESET_DAYS = 365
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +248,9 @@ def limits(
     if usage is not None:
         body["usage_limits"] = _usage(usage)
     if isinstance(rates, RateLimits):
-        body["rate_limits"] = _dumped(rates)
+        body["rate_limits"] = _rate(rates)
     elif rates is not None:
-        body["rate_limits"] = [_dumped(rate) for rate in rates]
+        body["rate_limits"] = [_rate(rate) for rate in rates]
     return body
 
 
@@ -257,17 +258,33 @@ def _dumped(record: Record) -> dict[str, Any]:
     return record.model_dump(mode="json", exclude_none=True)
 
 
+def _rate(rate: RateLimits) -> dict[str, Any]:
+    if rate.value < 1:
+        raise ConfigurationError(f"A rate limit is at least 1 {rate.unit}; it is {rate.value}. delete() ends all use.")
+    return _dumped(rate)
+
+
+def _check_reset(budget: UsageLimits) -> None:
+    days = budget.periodic_reset_days
+    if budget.periodic_reset is not None and days is not None:
+        raise ConfigurationError("A budget begins anew by periodic_reset or by periodic_reset_days: give one of them.")
+    if days is not None and not 1 <= days <= MOST_RESET_DAYS:
+        raise ConfigurationError(f"periodic_reset_days is from 1 to {MOST_RESET_DAYS}; it is {days}.")
+
+
 def _usage(usage: UsageLimits | Mapping[str, Any]) -> dict[str, Any]:
     budget = usage if isinstance(usage, UsageLimits) else UsageLimits(**usage)
-    if budget.periodic_reset is not None and budget.periodic_reset_days is not None:
-        raise ConfigurationError("A budget begins anew by periodic_reset or by periodic_reset_days: give one of them.")
-    if budget.credit_limit is not None:
-        least = LEAST_CREDIT.get(budget.type or "cost", 1)
-        if budget.credit_limit < least or budget.credit_limit != int(budget.credit_limit):
-            raise ConfigurationError(
-                f"credit_limit is a whole number of {'tokens' if budget.type == 'tokens' else 'US dollars'}, "
-                f"at least {least}; it is {budget.credit_limit}."
-            )
+    _check_reset(budget)
+    unit, least = ("tokens" if budget.type == "tokens" else "US dollars"), LEAST_CREDIT.get(budget.type or "cost", 1)
+    for name, lowest in (("credit_limit", least), ("alert_threshold", 1)):
+        amount = getattr(budget, name)
+        if amount is not None and (amount < lowest or amount != int(amount)):
+            raise ConfigurationError(f"{name} is a whole number of {unit}, at least {lowest}; it is {amount}.")
+    if budget.credit_limit is not None and (budget.alert_threshold or 0) > budget.credit_limit:
+        raise ConfigurationError(
+            f"alert_threshold is at most the credit_limit of {budget.credit_limit} {unit}, else no alert is ever sent; "
+            f"it is {budget.alert_threshold}."
+        )
     body = _dumped(budget)
     for name in ("credit_limit", "alert_threshold"):
         if name in body:

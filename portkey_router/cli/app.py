@@ -85,6 +85,8 @@ def run(arguments: Sequence[str]) -> int:
     except PortkeyError as error:
         return _told(error, one_line(str(error)), _code(error), as_json=as_json)
     except _WRONG_COMMAND_LINE as error:
+        if not error.format_message():  # type: ignore[attr-defined]  # of click; no command: its help was shown
+            return USAGE
         return _told(error, _usage(error), USAGE, as_json=as_json)
     return result if isinstance(result, int) else 0
 
@@ -112,7 +114,8 @@ def _told(error: Exception, message: str, code: int, *, as_json: bool) -> int:
 def _usage(error: Any) -> str:
     context = getattr(error, "ctx", None)
     where = getattr(context, "command_path", "portkey-router")
-    return f"{one_line(error.format_message()).rstrip('.')}. See: {where} --help"
+    text = one_line(error.format_message()).rstrip(".")
+    return f"{text}{'' if text.endswith('?') else '.'} See: {where} --help"
 
 
 def _code(error: PortkeyError) -> int:

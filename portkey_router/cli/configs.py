@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -155,6 +156,8 @@ def _struck(value: Any) -> Any:
             name: "***" if is_secret_name(name) and name != "virtual_key" and isinstance(part, str) else _struck(part)
             for name, part in value.items()
         }
+    if isinstance(value, Decimal):  # what it says is JSON, which can be given to update-config again
+        return int(value) if value == value.to_integral_value() else float(value)
     return [_struck(part) for part in value] if isinstance(value, list | tuple) else value
 
 

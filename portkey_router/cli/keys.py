@@ -18,6 +18,7 @@ from portkey_router.cli.options import (
     providers_named,
     rate_limit,
     take_key,
+    warn_of_unknown,
 )
 from portkey_router.cli.output import progress, show, show_rows
 from portkey_router.providers import portkey_provider, variable_of
@@ -78,6 +79,7 @@ def create_key(
     if kind not in {"auto", "virtual-key", "provider"}:
         raise typer.BadParameter(f"--kind is auto, virtual-key or provider, not {kind!r}")
     usage, rates = budget(budget_, budget_type, alert, reset), rate_limit(rate, rate_type)
+    warn_of_unknown(provider)
     client = admin_client(workspace, timeout)
     secret = take_key(key, "--key", stdin=key_stdin, variable=key_env, what=f"The key of {provider}")
     with progress(f"Creating {name}"):

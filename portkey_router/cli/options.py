@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from typing import Annotated
@@ -12,7 +13,7 @@ from pydantic import SecretStr
 from portkey_router.admin import AdminClient, RateLimits, UsageLimits
 from portkey_router.cli.output import warn
 from portkey_router.errors import ConfigurationError
-from portkey_router.providers import PROVIDERS
+from portkey_router.providers import PROVIDERS, portkey_provider
 
 __all__ = [
     "Json",
@@ -25,6 +26,7 @@ __all__ = [
     "providers_named",
     "rate_limit",
     "take_key",
+    "warn_of_unknown",
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -46,6 +48,14 @@ def admin_client(workspace: str | None = None, timeout: float = 30.0) -> AdminCl
 def providers_named(incomplete: str) -> list[str]:
     """Names of providers that begin so, for the shell's completion."""
     return [provider.portkey for provider in PROVIDERS if provider.portkey.startswith(incomplete)]
+
+
+def warn_of_unknown(provider: str) -> None:
+    """Of a name that looks like a slip. Others pass: Portkey knows many providers that have no variable here."""
+    known = {name for each in PROVIDERS for name in (each.name, each.portkey)}
+    near = difflib.get_close_matches(provider.lower(), known, n=1, cutoff=0.8)
+    if near and portkey_provider(provider) not in known:
+        warn(f"there is no provider {provider!r} in our table: did you mean {near[0]}?")
 
 
 def take_key(argument: str | None, option: str, *, stdin: bool, variable: str | None, what: str) -> SecretStr:

@@ -1,27 +1,38 @@
-"""`usage`: what was asked, spent and lost, by day, model, user or tag, from Portkey's analytics."""
+"""`usage`: what was asked, spent and lost, from what a sink wrote or from Portkey's analytics; a table and a plot."""
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from dataclasses import dataclass, field
+import re
+import sys
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from portkey_router.bootstrap import stream_entries
+from portkey_router.cli.charts import MOST_BARS, bars, check_plot, save_plot
 from portkey_router.cli.options import Json, Timeout, admin_client
-from portkey_router.cli.output import progress, show_rows
+from portkey_router.cli.output import note, progress, show, show_rows, warn
+from portkey_router.cli.usage_analytics import check_by, lines_of_analytics
+from portkey_router.cli.usage_lines import UsageLine, columns_of, line_of
 from portkey_router.errors import ConfigurationError
+from portkey_router.report import PassedOver, UsageSummary, calls_in, files_named, lines_of
 
 if TYPE_CHECKING:
-    from portkey_router.admin import AdminClient
+    from collections.abc import Callable, Iterator
+
+    from portkey_router.events import CallFinished
 
 __all__ = ["register"]
 
-WIDTH = 24
-GROUPS = ("day", "model", "user", "tag")
+GROUPS = "day|model|provider|target|user|tag:NAME"
+# Also what else a report knows.
+KNOWN = {*GROUPS.split("|")[:-1], "requested_model", "operation", "outcome", "cache", "session", "tag"}
+DAYS = 7
+MOST_ROWS = 50
+_PASSWORD = re.compile(r"://[^/@]*:[^/@]+@")
 
 
 def register(app: typer.Typer) -> None:
@@ -29,116 +40,202 @@ def register(app: typer.Typer) -> None:
     app.command("usage", rich_help_panel="Calls")(usage)
 
 
-@dataclass(slots=True)
-class _Day:
-    requests: Decimal = Decimal(0)
-    errors: Decimal = Decimal(0)
-    cost: Decimal = Decimal(0)
-    latencies: list[tuple[Decimal, Decimal]] = field(default_factory=list)  # average in ms, of how many
-
-    @property
-    def latency(self) -> Decimal | None:
-        """The mean of a request, in ms; of the spans alone where their requests are not known."""
-        known = sum((count for _, count in self.latencies), Decimal(0))
-        if known:
-            return sum((average * count for average, count in self.latencies), Decimal(0)) / known
-        return (
-            sum((average for average, _ in self.latencies), Decimal(0)) / len(self.latencies)
-            if self.latencies
-            else None
-        )
-
-
 def usage(
     *,
+    jsonl: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--jsonl", metavar="FILE", help="What JsonLinesSink wrote; 'calls.jsonl*' for rotated files, too."
+        ),
+    ] = None,
+    redis: Annotated[str | None, typer.Option("--redis", metavar="URL", help="Where RedisStreamSink writes.")] = None,
+    redis_env: Annotated[
+        str | None, typer.Option("--redis-env", metavar="VARIABLE", help="Take that URL from this variable.")
+    ] = None,
+    stream: Annotated[
+        str | None, typer.Option("--stream", help="The Redis stream's name; by default portkey:events.")
+    ] = None,
     workspace: Annotated[
         str | None, typer.Option("--workspace", metavar="SLUG", help="The workspace's slug; also PORTKEY_WORKSPACE.")
     ] = None,
-    by: Annotated[str, typer.Option("--by", metavar="|".join(GROUPS), help="What the rows are.")] = "day",
-    tag: Annotated[str | None, typer.Option("--tag", metavar="FIELD", help="The metadata field of --by tag.")] = None,
-    days: Annotated[int, typer.Option("--days", min=1, max=366, help="So many days, until now.")] = 7,
+    by: Annotated[str, typer.Option("--by", metavar=GROUPS, help="What the rows are.")] = "day",
+    days: Annotated[
+        int | None, typer.Option("--days", min=1, max=366, help="So many days, until now; of analytics, 7 by default.")
+    ] = None,
     since: Annotated[datetime | None, typer.Option("--since", help="From this day on (UTC).")] = None,
     until: Annotated[datetime | None, typer.Option("--until", help="Up to this moment (UTC), by default now.")] = None,
-    model: Annotated[list[str] | None, typer.Option("--model", help="Only this model (openai__gpt-4o).")] = None,
-    virtual_key: Annotated[list[str] | None, typer.Option("--virtual-key", help="Only this key.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="Only this model; of analytics, as openai__gpt-4o.")
+    ] = None,
+    virtual_key: Annotated[list[str] | None, typer.Option("--virtual-key", help="Only this key (analytics).")] = None,
+    plot: Annotated[
+        str | None, typer.Option("--plot", metavar="FILE.png", help="Draw it, too; needs the extra [plots].")
+    ] = None,
+    draw: Annotated[
+        bool | None, typer.Option("--bars/--no-bars", help="Bars below the table; by default, at a terminal.")
+    ] = None,
     timeout: Timeout = 30.0,
     as_json: Json = False,
 ) -> None:
-    """Show requests, failures, cost and latency by day; requests and cost by model, user or tag. With bars of cost."""
-    if by not in GROUPS:
-        raise typer.BadParameter(f"--by is one of {', '.join(GROUPS)}, not {by!r}")
-    if (by == "tag") != (tag is not None):
-        raise typer.BadParameter("--by tag and --tag FIELD go together")
-    slug = workspace or os.environ.get("PORTKEY_WORKSPACE", "").strip()
-    if not slug:
-        raise ConfigurationError("Analytics are a workspace's: pass --workspace SLUG, or set PORTKEY_WORKSPACE.")
-    end = _moment(until) or datetime.now(UTC)
-    query: dict[str, Any] = {"since": _moment(since) or end - timedelta(days=days), "until": end, "workspace": slug}
-    query |= {"ai_org_model": model} if model else {}
-    query |= {"virtual_keys": virtual_key} if virtual_key else {}
-    client = admin_client(timeout=timeout)
-    with progress("Asking Portkey's analytics"):
-        rows = _by_day(client, query) if by == "day" else _by_group(client, by, tag or "", query)
-    columns = list(rows[0]) if rows else []
-    most = max((row["cost"] or Decimal(0) for row in rows), default=Decimal(0))
-    table = [[*(_shown(name, value) for name, value in row.items()), _bar(row["cost"], most)] for row in rows]
-    value = [{name: _plain(cell) for name, cell in row.items()} for row in rows]
-    show_rows([*columns, "cost, drawn"], table, value, as_json=as_json, none="Nothing was asked in that time.")
+    """Show calls, cost, failures and latency by day, model, provider, target, user or tag, as a table and as bars.
+
+    From the events that a sink wrote (--jsonl, also gzipped and - for standard input, or --redis), else from Portkey's
+    analytics. Costs are exact; calls of unknown price are counted apart. Percentiles are right to within 1 %.
+    """
+    if by not in KNOWN and not re.fullmatch(r"tag:.+", by):
+        raise typer.BadParameter(f"--by is one of {GROUPS}, not {by!r}")
+    span = _Span(days, since, until)
+    if plot is not None:
+        check_plot(plot)
+    url = _url(redis, redis_env)
+    if jsonl or url:
+        _check_events(jsonl, url, workspace, virtual_key)
+        found = _from_events(_lines(jsonl, url, stream, span, timeout), by, span, model)
+    elif stream is not None:
+        raise typer.BadParameter("--stream goes with --redis URL")
+    else:
+        found = _from_analytics(workspace, by, span, {"ai_org_model": model, "virtual_keys": virtual_key}, timeout)
+    lines, total, passed_over = found
+    if plot is not None and lines:
+        with progress(f"Drawing {plot}"):
+            save_plot(plot, lines if by == "day" else lines[:MOST_BARS], f"Usage by {by}")
+        note(f"Drawn: {plot}")
+    _print(lines, total, by, draw=draw, as_json=as_json, passed_over=passed_over)
+
+
+class _Span:
+    """The time that is asked for, `since` included, `until` not."""
+
+    def __init__(self, days: int | None, since: datetime | None, until: datetime | None) -> None:
+        if days is not None and since is not None:
+            raise typer.BadParameter("say it one way: --days, or --since")
+        self.until = _moment(until)
+        self.since = _moment(since)
+        if days is not None:
+            self.since = (self.until or datetime.now(UTC)) - timedelta(days=days)
+        if self.since and self.until and self.since >= self.until:
+            raise ConfigurationError("--since and --until: the earlier one first.")
+
+    def holds(self, at: datetime) -> bool:
+        return (self.since is None or at >= self.since) and (self.until is None or at < self.until)
+
+    @property
+    def limited(self) -> bool:
+        return self.since is not None or self.until is not None
 
 
 def _moment(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
-def _by_day(client: AdminClient, query: dict[str, Any]) -> list[dict[str, Any]]:
-    found: dict[str, _Day] = defaultdict(_Day)
-    counts: dict[datetime | None, Decimal] = {}
-    for point in client.analytics.graph("requests", **query).points:
-        counts[point.timestamp] = _number(point, "total")
-        found[_day(point.timestamp)].requests += counts[point.timestamp]
-    for point in client.analytics.graph("errors", **query).points:
-        found[_day(point.timestamp)].errors += _number(point, "total")
-    for point in client.analytics.cost(**query).points:
-        found[_day(point.timestamp)].cost += _number(point, "total")
-    for point in client.analytics.graph("latency", **query).points:
-        count = counts.get(point.timestamp, Decimal(0))
-        found[_day(point.timestamp)].latencies.append((_number(point, "avg"), count))
-    return [
-        {"day": day, "requests": sums.requests, "failures": sums.errors, "cost": sums.cost, "latency ms": sums.latency}
-        for day, sums in sorted(found.items())
-    ]
+Found = tuple[list[UsageLine], UsageLine | None, PassedOver]
+Source: TypeAlias = "Callable[[PassedOver], Iterator[bytes]]"
 
 
-def _day(moment: datetime | None) -> str:
-    return "?" if moment is None else moment.astimezone(UTC).date().isoformat()
+# ---- events ----------------------------------------------------------------------------------------------------------
 
 
-def _number(point: Any, name: str) -> Decimal:
-    value = getattr(point, name, None)
-    return Decimal(str(value)) if isinstance(value, int | float | Decimal) else Decimal(0)
+def _url(redis: str | None, variable: str | None) -> str | None:
+    if variable is None:
+        if redis and _PASSWORD.search(redis):
+            warn(
+                "a password after --redis stays in the shell's history, and others on this machine can read it in the "
+                "list of processes; --redis-env keeps it out of both"
+            )
+        return redis
+    if redis is not None:
+        raise typer.BadParameter("give the URL one way: --redis, or --redis-env VARIABLE")
+    url = os.environ.get(variable, "").strip()
+    if not url:
+        raise ConfigurationError(f"--redis-env {variable}: this variable is not set, or empty.")
+    return url
 
 
-def _by_group(client: AdminClient, by: str, tag: str, query: dict[str, Any]) -> list[dict[str, Any]]:
-    analytics = client.analytics
-    if by == "tag":
-        groups = analytics.by_metadata(tag, **query)
-    else:
-        groups = analytics.by_model(**query) if by == "model" else analytics.by_user(**query)
-    return [{by: group.name, "requests": group.requests, "cost": group.cost} for group in groups]
+def _check_events(jsonl: list[str] | None, url: str | None, workspace: str | None, keys: list[str] | None) -> None:
+    if jsonl and url:
+        raise typer.BadParameter("from one place at a time: --jsonl, or --redis")
+    if workspace is not None or keys:
+        raise typer.BadParameter(
+            "--workspace and --virtual-key are for Portkey's analytics, without --jsonl and --redis"
+        )
 
 
-def _shown(name: str, value: Any) -> str | None:
-    if value is None:
-        return None
-    if name == "cost":
-        return f"${value:.4f}"
-    return f"{value:.0f}" if isinstance(value, Decimal) else str(value)
+def _lines(jsonl: list[str] | None, url: str | None, stream: str | None, span: _Span, timeout: float) -> Source:
+    if url is None:
+        if stream is not None:
+            raise typer.BadParameter("--stream goes with --redis URL")
+        files = files_named(jsonl or ())
+        return lambda passed_over: lines_of(files, passed_over)
+    since = span.since.timestamp() if span.since else None
+    return lambda _: stream_entries(url, stream=stream, since=since, timeout=timeout)
 
 
-def _plain(value: Any) -> Any:
-    """Decimals as text: a float would round them."""
-    return f"{value:f}" if isinstance(value, Decimal) else value
+def _from_events(source: Source, by: str, span: _Span, models: list[str] | None) -> Found:
+    passed_over, summary = PassedOver(), UsageSummary(by)
+    with progress("Reading"):
+        for call, at in calls_in(source(passed_over), passed_over):
+            if at is None and (span.limited or by == "day"):
+                passed_over.undated += 1
+                if span.limited:
+                    continue
+            if (at is not None and not span.holds(at)) or not _of(call, models):
+                passed_over.outside += 1
+                continue
+            summary.add(call, at)
+    lines = [line_of(by, value, row) for value, row in summary.rows.items()]
+    return lines, line_of(by, "total", summary.total), passed_over
 
 
-def _bar(cost: Decimal | None, most: Decimal) -> str:
-    return "█" * round(WIDTH * (cost or Decimal(0)) / most) if most else ""
+def _of(call: CallFinished, models: list[str] | None) -> bool:
+    return not models or call.model in models or call.requested_model in models
+
+
+# ---- analytics -------------------------------------------------------------------------------------------------------
+
+
+def _from_analytics(
+    workspace: str | None, by: str, span: _Span, only: dict[str, list[str] | None], timeout: float
+) -> Found:
+    check_by(by)
+    slug = workspace or os.environ.get("PORTKEY_WORKSPACE", "").strip()
+    if not slug:
+        raise ConfigurationError(
+            "Usage of what? --jsonl FILE or --redis URL read what a sink wrote; Portkey's analytics are a workspace's: "
+            "--workspace SLUG, or set PORTKEY_WORKSPACE."
+        )
+    until = span.until or datetime.now(UTC)
+    query: dict[str, Any] = {"since": span.since or until - timedelta(days=DAYS), "until": until, "workspace": slug}
+    query |= {name: values for name, values in only.items() if values}
+    client = admin_client(timeout=timeout)
+    with progress("Asking Portkey's analytics"):
+        return lines_of_analytics(client, by, query), None, PassedOver()
+
+
+# ---- showing ---------------------------------------------------------------------------------------------------------
+
+
+def _print(
+    lines: list[UsageLine],
+    total: UsageLine | None,
+    by: str,
+    *,
+    draw: bool | None,
+    as_json: bool,
+    passed_over: PassedOver,
+) -> None:
+    shown = lines if by == "day" else lines[:MOST_ROWS]
+    columns, cells = columns_of([*shown, *([total] if total else [])])
+    rows = [cells(line) for line in shown] + ([cells(total)] if total and len(lines) > 1 else [])
+    value: dict[str, Any] = {"by": by, "rows": [line.told for line in lines]}
+    value["passed_over"] = asdict(passed_over)
+    value["total"] = {name: part for name, part in total.told.items() if name != by} if total else None
+    show_rows(columns, rows if lines else [], value, as_json=as_json, none="No calls in that time.")
+    if total and total.errors and not as_json:
+        show(None, f"Failed: {total.errors}.", as_json=False)
+    if not as_json and (sys.stdout.isatty() if draw is None else draw):
+        for text in bars(lines[-MOST_BARS:] if by == "day" else lines[:MOST_BARS]):
+            show(None, text, as_json=False)
+    if len(lines) > len(shown) and not as_json:
+        note(f"The dearest {len(shown)} of {len(lines):,} rows; --json has all.")
+    if told := str(passed_over):
+        note(f"Read past: {told}.")

@@ -8,32 +8,17 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from portkey_router.events import CallFinished, listening
+from portkey_router.report.dimensions import OF_A_CALL, values_of
 from portkey_router.report.table import UsageTable, frame_of
 from portkey_router.report.totals import UsageTotals, totals_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from decimal import Decimal
 
     from portkey_router.events import Event
 
 __all__ = ["UsageReport", "usage_report"]
-
-# What a call itself knows, before its tags.
-_OF_A_CALL: Mapping[str, Callable[[CallFinished], Any]] = {
-    "model": lambda call: call.model or call.requested_model,
-    "requested_model": lambda call: call.requested_model,
-    "provider": lambda call: call.provider,
-    "target": lambda call: call.target,
-    "operation": lambda call: call.operation,
-    "outcome": lambda call: call.outcome,
-    "cache": lambda call: call.cache,
-}
-# Other names that the same tag goes by, in LangSmith, LangGraph and Langfuse.
-_ALSO = {
-    "user": ("user_id", "langfuse_user_id"),
-    "session": ("session_id", "thread_id", "conversation_id", "langfuse_session_id"),
-}
 
 
 class UsageReport:
@@ -74,12 +59,12 @@ class UsageReport:
         """The totals by `model`, `provider`, `target`, `requested_model`, `operation`, `outcome`, `cache`, or any tag.
 
         `model` is the one that answered. `user` and `session` also go by the names they have elsewhere (`user_id`;
-        `session_id`, `thread_id`, `conversation_id`). `tag` takes a call's `tags` one by one. Of several names, each
-        combination has a row.
+        `session_id`, `thread_id`, `conversation_id`). `tag` takes a call's `tags` one by one; `tag:NAME` is the tag of
+        that name, also where a call itself has one such. Of several names, each combination has a row.
         """
         calls, groups = self.calls, defaultdict[Any, list[CallFinished]](list)
         for call in calls:
-            for key in itertools.product(*(_values(call, name) for name in names or ("model",))):
+            for key in itertools.product(*(values_of(call, name) for name in names or ("model",))):
                 groups[key if len(names) > 1 else key[0]].append(call)
         rows = {key: totals_of(members) for key, members in groups.items()}
         return UsageTable(names or ("model",), rows, totals_of(calls))
@@ -105,31 +90,10 @@ class UsageReport:
         return self.by("model", "target")._repr_html_()
 
 
-def _values(call: CallFinished, name: str) -> list[Hashable]:
-    """The values of a dimension that a call has; None where it has none."""
-    if name in _OF_A_CALL:
-        return [_OF_A_CALL[name](call)]
-    tags = call.tags
-    if name == "tag":
-        return list(dict.fromkeys(_hashable(tag) for tag in tags.get("tags") or ())) or [None]
-    for spelling in (name, *_ALSO.get(name, ())):
-        if tags.get(spelling) is not None:
-            return [_hashable(tags[spelling])]
-    return [None]
-
-
-def _hashable(value: Any) -> Hashable:
-    try:
-        hash(value)
-    except TypeError:
-        return str(value)
-    return value if isinstance(value, str | int | float | bool | tuple | frozenset) else str(value)
-
-
 def _row(call: CallFinished) -> dict[str, Any]:
     usage, totals = call.usage, totals_of([call])
     return {
-        **{name: of(call) for name, of in _OF_A_CALL.items()},
+        **{name: of(call) for name, of in OF_A_CALL.items()},
         "seconds": call.seconds,
         "first_token": call.first_token,
         "attempts": call.attempts,
@@ -138,7 +102,7 @@ def _row(call: CallFinished) -> dict[str, Any]:
         "cost_usd": None if call.cost is None else totals.cost_usd,
         "cost_source": call.cost.source if call.cost else None,
         "estimated": call.estimated,
-        **{name: value for name, value in call.tags.items() if name not in _OF_A_CALL},
+        **{name: value for name, value in call.tags.items() if name not in OF_A_CALL},
     }
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING
-
-from portkey_router.messages import total_cost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from portkey_router.events import CallFinished
 
-__all__ = ["UsageTotals", "totals_of"]
+__all__ = ["RunningTotals", "UsageTotals", "totals_of"]
+
+# A context of our own: the caller's may round.
+_EXACT = Context(prec=60)
+_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +47,41 @@ class UsageTotals:
         return self.input_tokens + self.output_tokens
 
 
+class RunningTotals:
+    """Totals that grow by one call at a time, without keeping it."""
+
+    __slots__ = ("_counts", "cost_usd")
+
+    def __init__(self) -> None:
+        self.cost_usd = Decimal(0)
+        self._counts: Counter[str] = Counter()
+
+    def add(self, call: CallFinished) -> None:
+        """Count a call."""
+        counts = self._counts
+        counts["calls"] += 1
+        counts["failed"] += call.failed
+        if call.hit:
+            counts["hits"] += 1
+            return
+        if call.cost is not None:
+            self.cost_usd = _EXACT.add(self.cost_usd, call.cost.amount)
+        if call.usage is None:
+            return
+        for name in _TOKENS:
+            counts[name] += getattr(call.usage, name) or 0
+        counts["unpriced"] += call.cost is None
+        counts["estimated"] += call.estimated
+
+    @property
+    def totals(self) -> UsageTotals:
+        """What there is by now."""
+        return UsageTotals(cost_usd=self.cost_usd, **self._counts)
+
+
 def totals_of(calls: Iterable[CallFinished]) -> UsageTotals:
     """The sum over calls."""
-    calls = tuple(calls)
-    used = [(call.usage, call) for call in calls if call.usage is not None and not call.hit]
-    usages = [usage for usage, _ in used]
-    cost = total_cost([call.cost for call in calls if call.cost is not None and not call.hit])
-    return UsageTotals(
-        calls=len(calls),
-        cost_usd=cost.amount if cost else Decimal(0),
-        input_tokens=sum(usage.input_tokens for usage in usages),
-        output_tokens=sum(usage.output_tokens for usage in usages),
-        cache_read_tokens=sum(usage.cache_read_tokens or 0 for usage in usages),
-        cache_write_tokens=sum(usage.cache_write_tokens or 0 for usage in usages),
-        reasoning_tokens=sum(usage.reasoning_tokens or 0 for usage in usages),
-        hits=sum(call.hit for call in calls),
-        failed=sum(call.failed for call in calls),
-        unpriced=sum(call.cost is None for _, call in used),
-        estimated=sum(call.estimated for _, call in used),
-    )
+    running = RunningTotals()
+    for call in calls:
+        running.add(call)
+    return running.totals

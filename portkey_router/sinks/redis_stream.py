@@ -11,12 +11,18 @@ from portkey_router.sinks.background import PATIENCE, Background, Queued
 from portkey_router.sinks.record import record_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from portkey_router.events import Event
     from portkey_router.stores.commands import Command, Commands
 
-__all__ = ["RedisStreamSink"]
+__all__ = ["STREAM", "RedisStreamSink", "entries_of"]
+
+STREAM = "portkey:events"
+"""The stream's name, where no other is given."""
+_PAGE = 500
+# An entry is added after its event was told; clocks of different machines may differ by so much.
+_SLACK = 3600.0
 
 
 class RedisStreamSink(Queued):
@@ -35,7 +41,7 @@ class RedisStreamSink(Queued):
         url: str | None = None,
         *,
         client: Any = None,
-        stream: str = "portkey:events",
+        stream: str = STREAM,
         max_length: int = 100_000,
         queue_size: int = 10_000,
     ) -> None:
@@ -77,3 +83,49 @@ def _fields(record: dict[str, Any]) -> list[str]:
     named: dict[str, str] = {name: str(record[name]) for name in ("event", "time", "call_id") if name in record}
     named["data"] = json.dumps(record, ensure_ascii=False)
     return [part for pair in named.items() for part in pair]
+
+
+def entries_of(
+    url: str | None = None,
+    *,
+    client: Any = None,
+    stream: str = STREAM,
+    since: float | None = None,
+    timeout: float = 10.0,
+) -> Iterator[bytes]:
+    """The events in a stream as lines of JSON, for `portkey_router.report.calls_in`, up to the last that is there now.
+
+    `since`, seconds since the epoch, leaves out what was added more than an hour before. They are read 500 at a time,
+    within `timeout` seconds each; an entry without `data` comes as an empty object. Raises `StoreError` where Redis
+    fails, and `ConfigurationError` where there is no such stream, and as `RedisStreamSink` does.
+    """
+    from portkey_router.stores.redis_client import RedisClient  # noqa: PLC0415  (it brings the whole of redis-py)
+
+    redis = RedisClient(url, client=client)
+    try:
+        last = redis.run(_one(("XREVRANGE", stream, "+", "-", "COUNT", 1)), timeout=timeout)
+        if not last:
+            raise ConfigurationError(f"There is no stream {stream!r} in {redis!r}, or it is empty.")
+        start = "-" if since is None else str(max(0, int((since - _SLACK) * 1000)))
+        while page := redis.run(_one(("XRANGE", stream, start, _text(last[0][0]), "COUNT", _PAGE)), timeout=timeout):
+            for _, fields in page:
+                yield _data(fields) + b"\n"
+            start = f"({_text(page[-1][0])}"
+    finally:
+        redis.close()
+
+
+def _one(command: Command) -> Commands[Any]:
+    return (yield command)
+
+
+def _text(name: bytes | str) -> str:
+    """A client of one's own may decode."""
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _data(fields: Any) -> bytes:
+    """The event of an entry's fields: a list of names and values, or what redis-py makes of it; `{}` without one."""
+    named = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True)) if fields else {}
+    value = named.get(b"data", named.get("data", b"{}"))
+    return value if isinstance(value, bytes) else str(value).encode()

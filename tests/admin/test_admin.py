@@ -123,16 +123,30 @@ def test_limits_reach_what_has_them(server: PortkeyDouble, admin: AdminClient) -
         {"credit_limit": Decimal("1.5"), "type": "cost"},
         {"credit_limit": 99, "type": "tokens"},
         {"credit_limit": 5, "type": "cost", "periodic_reset": "weekly", "periodic_reset_days": 3},
+        {"credit_limit": 5, "type": "cost", "periodic_reset_days": 366},
+        {"credit_limit": 5, "type": "cost", "periodic_reset_days": 0},
+        {"credit_limit": 5, "type": "cost", "alert_threshold": 6},
+        {"credit_limit": 5, "type": "cost", "alert_threshold": 0},
+        {"credit_limit": 5, "type": "cost", "alert_threshold": Decimal("2.5")},
     ],
 )
 def test_a_budget_that_portkey_refuses_is_refused_here(
     server: PortkeyDouble, admin: AdminClient, limits: dict[str, Any]
 ) -> None:
-    """Less than a dollar or 100 tokens, broken dollars, two ways to begin anew: before the network."""
+    """Less than a dollar or 100 tokens, broken dollars, resets and alerts that never come: before the network."""
     with pytest.raises(ConfigurationError):
         admin.virtual_keys.create(name="A", provider="openai", key=PLANTED, usage_limits=UsageLimits(**limits))
     with pytest.raises(ConfigurationError):
         admin.keys.create(name="A", provider="openai", key=PLANTED, usage_limits=UsageLimits(**limits))
+    assert server.admin_requests == ()
+
+
+def test_a_rate_limit_of_nothing_is_refused_here(server: PortkeyDouble, admin: AdminClient) -> None:
+    """0 requests a minute would end all use: by itself and in a list, before the network."""
+    nothing = RateLimits(type="requests", unit="rpm", value=0)
+    for rates in (nothing, [nothing]):
+        with pytest.raises(ConfigurationError, match="at least 1 rpm"):
+            admin.keys.create(name="A", provider="openai", key=PLANTED, rate_limits=rates)
     assert server.admin_requests == ()
 
 

@@ -43,6 +43,19 @@ def test_a_config_is_created_shown_changed_and_used(shell: Shell) -> None:
     assert shell.run("list-configs", "--json").json == []
 
 
+def test_what_show_config_prints_can_be_saved_again(server: PortkeyDouble, shell: Shell) -> None:
+    """Weights are the numbers they were, broken ones too: through a file and update-config nothing changes."""
+    providers = PROVIDERS.replace('"weight": 1', '"weight": 0.25')
+    made = shell.run(
+        "create-config", "--name", "A", "--strategy", "loadbalance", "--providers", providers, "--json"
+    ).json
+    shown = shell.run("show-config", "--id", made["slug"]).out
+    assert [target["weight"] for target in json.loads(shown)["targets"]] == [2, 0.25]
+    (shell.folder / "shown.json").write_text(shown)
+    assert shell.run("update-config", "--id", made["slug"], "--config", "shown.json").code == 0
+    assert server.admin_requests[-1].body["config"] == json.loads(shown)
+
+
 def test_each_strategy_is_compiled(server: PortkeyDouble, shell: Shell) -> None:
     """Loadbalance with weights, cost_aware cheapest first, conditional by its conditions; from a file, too."""
     (shell.folder / "providers.json").write_text(PROVIDERS)

@@ -72,7 +72,17 @@ def test_the_commands_of_the_project_are_all_there() -> None:
 def test_a_version_and_a_wrong_command(bare: Shell) -> None:
     """--version prints it; a command that is none is one line, with the one that may be meant."""
     assert bare.run("--version").out == f"portkey-router {__version__}\n"
-    assert "No such command 'list-key'" in bare.fails("list-key", code=2)
+    assert bare.fails("list-key", code=2).endswith(
+        "Did you mean 'list-keys', 'delete-key'? See: portkey-router --help\n"
+    )
+
+
+def test_no_command_at_all_shows_the_help(bare: Shell) -> None:
+    """And nothing else: no error without words below it."""
+    ended = bare.run()
+    assert ended.code == 2
+    assert "Usage: portkey-router" in ended.out + ended.err
+    assert "error" not in ended.err
 
 
 def test_a_shell_can_complete(bare: Shell) -> None:

@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 
 from portkey_router import sandbox
+from portkey_router.cli import main
 from tests.cli.conftest import PLAIN, ROOT
 
 if TYPE_CHECKING:
@@ -61,6 +62,22 @@ def test_a_workspace_without_a_catalog_gets_a_virtual_key(server: PortkeyDouble,
     assert "virtual key m-000001" in ended.out
     assert 'export PORTKEY_VIRTUAL_KEY_MISTRAL="m-000001"' in ended.out
     assert server.admin_requests[-1].body["provider"] == "mistral-ai"
+
+
+@pytest.mark.parametrize(("provider", "warned"), [("opnai", True), ("groq", False), ("mistral-ai", False)])
+def test_a_slip_in_a_providers_name_is_warned_of(
+    server: PortkeyDouble,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    provider: str,
+    warned: bool,
+) -> None:
+    """With the name that may be meant; a provider that only Portkey knows passes without a word."""
+    monkeypatch.setenv("PORTKEY_API_KEY", server.api_key)
+    monkeypatch.setenv("PORTKEY_ADMIN_URL", server.url)
+    monkeypatch.setenv("K", PLANTED)
+    assert main(["create-key", "--name", "A", "--provider", provider, "--key-env", "K"]) == 0
+    assert ("did you mean openai?" in capsys.readouterr().err) is warned
 
 
 def test_a_key_in_argv_works_and_is_warned_of(server: PortkeyDouble, shell: Shell) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -58,17 +59,13 @@ def test_usage_adds_up_by_day(shell: Shell) -> None:
     seen: list[str] = []
     with analytics(seen) as url:
         told = shell.run("usage", *SPAN, "--model", "openai__gpt-4o", "--json", PORTKEY_ADMIN_URL=url).json
-        table = shell.run("usage", *SPAN, PORTKEY_ADMIN_URL=url).out
-    first, second = told
-    assert (first["day"], first["requests"], first["failures"]) == ("2026-11-01", "40", "4")
-    assert (first["cost"], second["cost"]) == ("0.2000", "0.10") or (float(first["cost"]), float(second["cost"])) == (
-        0.2,
-        0.1,
-    )
-    assert (float(first["latency ms"]), float(second["latency ms"])) == (400, 250)
-    lines = table.splitlines()
-    assert lines[2].count("█") == 2 * lines[3].count("█") == 24
-    assert "$0.2000" in lines[2]
+        table = shell.run("usage", *SPAN, "--bars", PORTKEY_ADMIN_URL=url).out
+    first, second = told["rows"]
+    assert (first["day"], first["calls"], first["failed"], first["failure_share"]) == ("2026-11-01", 40, 4, 0.1)
+    assert (Decimal(first["cost_usd"]), Decimal(second["cost_usd"])) == (Decimal("0.2"), Decimal("0.1"))
+    assert (first["seconds_mean"], second["seconds_mean"]) == (0.4, 0.25)
+    cost = table.split("\ncost USD\n")[1].split("\n\n")[0]
+    assert [line.count("█") for line in cost.splitlines()] == [40, 20]
     query = parse_qs(urlsplit(seen[0]).query)
     assert query["ai_org_model"] == ["openai__gpt-4o"]
     assert query["time_of_generation_min"] == ["2026-11-01T00:00:00.000Z"]
@@ -78,11 +75,11 @@ def test_usage_by_model_and_by_tag(shell: Shell) -> None:
     """What Portkey counts apart: requests by model, requests and dollars by a metadata field."""
     with analytics([]) as url:
         at = {"PORTKEY_ADMIN_URL": url, "PORTKEY_WORKSPACE": "main"}
-        assert shell.run("usage", "--by", "model", "--json", **at).json == [
-            {"model": "gpt-4o", "requests": 45, "cost": None}
+        assert shell.run("usage", "--by", "model", "--json", **at).json["rows"] == [
+            {"model": "gpt-4o", "calls": 45, "cost_usd": None}
         ]
-        (row,) = shell.run("usage", "--by", "tag", "--tag", "team", "--json", **at).json
-    assert (row["tag"], row["requests"], float(row["cost"])) == ("red", 9, 2.5)
+        (row,) = shell.run("usage", "--by", "tag:team", "--json", **at).json["rows"]
+    assert (row["tag:team"], row["calls"], Decimal(row["cost_usd"])) == ("red", 9, Decimal("2.5"))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +87,9 @@ def test_usage_by_model_and_by_tag(shell: Shell) -> None:
     [
         ([], 3, "--workspace SLUG, or set PORTKEY_WORKSPACE"),
         (["--by", "hour"], 2, "--by is one of"),
-        (["--by", "tag"], 2, "--by tag and --tag FIELD go together"),
+        (["--by", "tag:"], 2, "--by is one of"),
+        (["--by", "provider", "--workspace", "main"], 2, "--by provider needs --jsonl or --redis"),
+        (["--days", "3", "--since", "2026-11-01"], 2, "--days, or --since"),
         (["--since", "yesterday"], 2, "--since"),
         (["--workspace", "main", "--since", "2026-11-02", "--until", "2026-11-01"], 3, "the earlier one first"),
     ],
@@ -103,5 +102,5 @@ def test_usage_that_cannot_be_asked_is_one_line(shell: Shell, arguments: list[st
 def test_against_portkeys_own_description(shell: Shell, prism_url: str) -> None:
     """Each request of `usage` is taken by Prism."""
     at = {"PORTKEY_ADMIN_URL": prism_url}
-    for more in ([], ["--by", "model"], ["--by", "user"], ["--by", "tag", "--tag", "env"]):
+    for more in ([], ["--by", "model"], ["--by", "user"], ["--by", "tag:env"]):
         assert shell.run("usage", *SPAN, *more, **at).code == 0
