@@ -1,5 +1,7 @@
-"""What the guards read of a question. Most words tell nothing, so what a word tells is looked up once for each word, and
-a rule runs only on a text that has what the rule is about.
+"""What the guards read of a question.
+
+Most words tell nothing, so what a word tells is looked up once for each word, and a rule runs only on a text that has a
+sign of what the rule is about.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from portkey_router.cache.words import (
     NEGATIONS,
     PIVOTS,
     STOP,
+    has_one,
     listed,
     say_denials,
     stem,
@@ -97,7 +100,7 @@ def read_features(text: str) -> Features:
     telling = [word for _, word in words if word is not None]
     named = frozenset(chain.from_iterable([word.units for word in telling]))
     article = "a" in tokens
-    counted = any([word.counts for word in telling]) or (named and (article or "an" in tokens))
+    counted = any(word.counts for word in telling) or (named and (article or "an" in tokens))
     return Features(
         quantities=quantities(tokens) if counted else (),
         units=named,
@@ -115,7 +118,7 @@ def _in_plain_words(text: str) -> str:
     lowered = expand_contractions(text.lower())
     if "how " in lowered:
         lowered = _HOW.sub(r"how_\1", lowered)
-    if any([part in lowered for part in _COMPOUNDS]):
+    if has_one(lowered, _COMPOUNDS):
         lowered = _COMPOUND.sub(r"\1_\2", lowered)
     return say_denials(without_frames(lowered))
 
@@ -127,7 +130,7 @@ def _asks(lowered: str) -> frozenset[str]:
 
 def _with_symbols(tokens: list[str]) -> tuple[str, ...]:
     """The words that say something, where an `a` may be a letter."""
-    said = ("a." if token == "a" and _is_symbol(tokens, place) else _word(token)[0] for place, token in enumerate(tokens))
+    said = ["a." if word == "a" and _is_symbol(tokens, place) else _word(word)[0] for place, word in enumerate(tokens)]
     return tuple([word for word in said if word])
 
 

@@ -105,11 +105,8 @@ def _other_subject(asked: Features, stored: Features) -> bool:
 
 def _replaced(asked: tuple[str, ...], stored: tuple[str, ...]) -> bool:
     """Whether the texts are equal but for one place, where each has words of its own that say something."""
-    shorter = min(len(asked), len(stored))
-    start = next((place for place in range(shorter) if asked[place] != stored[place]), shorter)
-    end = next((place for place in range(shorter - start) if asked[-1 - place] != stored[-1 - place]), shorter - start)
-    here, there = asked[start : len(asked) - end], stored[start : len(stored) - end]
-    if not (0 < len(here) <= _PHRASE and 0 < len(there) <= _PHRASE) or not start + end:
+    here, there = _between(asked, stored)
+    if not (0 < len(here) <= _PHRASE and 0 < len(there) <= _PHRASE) or len(here) == len(asked):
         return False
     if any(word in STOP or word in PIVOTS or word in COORDINATORS for word in (*here, *there)):
         return False  # another turn of phrase, more often than another question
@@ -153,9 +150,30 @@ def _initials(features: Features) -> str:
 def _reordered(asked: Features, stored: Features) -> bool:
     if _exchanged(asked.tokens, stored.tokens):
         return True
-    shared = sum((Counter(asked.words) & Counter(stored.words)).values())
+    here, there = _between(asked.words, stored.words)
+    if not here or not there:
+        return False
+    kept = len(asked.words) - len(here)
+    shared = kept + sum((Counter(here) & Counter(there)).values())
     # Longer texts say the same in another order as a matter of course; a swap changes nothing else.
-    return 2 * shared >= _ALIKE * (len(asked.words) + len(stored.words)) and _swapped(asked.words, stored.words)
+    alike = 2 * shared >= _ALIKE * (len(asked.words) + len(stored.words))
+    return alike and _swapped(_once(here, asked.words), _once(there, stored.words))
+
+
+def _once(words: tuple[str, ...], of: tuple[str, ...]) -> list[str]:
+    """Those that stand once in the whole."""
+    return [word for word in words if of.count(word) == 1]
+
+
+def _between(asked: tuple[str, ...], stored: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is left of both without the words they begin with and those they end with, as far as these are equal."""
+    shorter = min(len(asked), len(stored))
+    start = end = 0
+    while start < shorter and asked[start] == stored[start]:
+        start += 1
+    while end < shorter - start and asked[-1 - end] == stored[-1 - end]:
+        end += 1
+    return asked[start : len(asked) - end], stored[start : len(stored) - end]
 
 
 def _exchanged(asked: tuple[str, ...], stored: tuple[str, ...]) -> bool:
@@ -168,15 +186,14 @@ def _exchanged(asked: tuple[str, ...], stored: tuple[str, ...]) -> bool:
     return not COORDINATORS.intersection(asked[places[0] : places[1]])
 
 
-def _swapped(asked: tuple[str, ...], stored: tuple[str, ...]) -> bool:
+def _swapped(asked: list[str], stored: list[str]) -> bool:
     """Whether two shared words stand in each other's place around a third.
 
     That is a decreasing triple in the permutation from one order to the other. A phrase that merely moved (`in Python`
     to the end) makes none, nor do two words around `and`.
     """
-    counts, others = Counter(asked), Counter(stored)
-    places = {word: place for place, word in enumerate(stored) if others[word] == 1}
-    order = [(word, places[word]) for word in asked if counts[word] == 1 and word in places]
+    places = {word: place for place, word in enumerate(stored)}
+    order = [(word, places[word]) for word in asked if word in places]
     lowest_behind = len(stored)
     behind: list[int] = []
     for _, place in reversed(order):

@@ -10,6 +10,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from portkey_router.cache.words import has_one
+
 __all__ = ["expand_contractions", "normalise", "straight_quotes"]
 
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201b": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"'})
@@ -90,7 +92,7 @@ def normalise(text: str) -> str:
 def _is_code(text: str) -> bool:
     if text.isascii() and not _SIGNS_OF_CODE.search(text):
         lowered = text.lower()
-        if not any([word in lowered for word in _WORDS_OF_CODE]):
+        if not has_one(lowered, _WORDS_OF_CODE):
             return False
     return _CODE.search(text) is not None
 

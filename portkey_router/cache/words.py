@@ -11,6 +11,7 @@ __all__ = [
     "NEGATIONS",
     "PIVOTS",
     "STOP",
+    "has_one",
     "listed",
     "say_denials",
     "slips",
@@ -18,6 +19,14 @@ __all__ = [
     "time_word",
     "without_frames",
 ]
+
+
+def has_one(text: str, parts: tuple[str, ...]) -> bool:
+    """Whether any of these stands anywhere in the text: much quicker than a regular expression that does not match."""
+    for part in parts:  # noqa: SIM110  (a generator would take twice as long)
+        if part in text:
+            return True
+    return False
 
 
 def listed(words: str) -> frozenset[str]:
@@ -108,7 +117,7 @@ def without_frames(text: str) -> str:
 
 def say_denials(text: str) -> str:
     """`is not working` -> `broken`, `failed to arrive` -> `not arrive`; lower case, contractions expanded."""
-    if not any([sign in text for sign in _SIGNS_OF_DENIAL]):
+    if not has_one(text, _SIGNS_OF_DENIAL):
         return text
     if "to work" in text:
         text = _CANNOT_GET.sub(r"\1 broken", text)
@@ -191,11 +200,11 @@ def time_word(text: str) -> str | None:
 
 def _may_tell_time(lowered: str) -> bool:
     """Whether there is a sign of the time: quick, and sure only where it says no."""
-    if any([sign in lowered for sign in _SIGNS_OF_TIME]):
+    if has_one(lowered, _SIGNS_OF_TIME):
         return True
     if "now" in lowered and "now" in lowered.replace("know", ""):
         return True
-    return any([word in lowered for word in _BEFORE_DATES]) and any([word in lowered for word in _SIGNS_OF_DATES])
+    return has_one(lowered, _BEFORE_DATES) and has_one(lowered, _SIGNS_OF_DATES)
 
 
 def _tells(text: str, start: int, end: int) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from portkey_router.cache.store import Found, Marks
 from portkey_router.errors import ConfigurationError, StoreError
-from portkey_router.stores.commands import Keys, Script
+from portkey_router.stores.commands import Keys, Meanwhile, Script
 
 if TYPE_CHECKING:
     from portkey_router.cache.store import Nearest, Row, Selection, Space
@@ -37,6 +37,7 @@ _NO_INDEX = ("no such index", "unknown index name", "not found", "index_not_foun
 _HAS_INDEX = ("already exists",)
 _NO_SEARCH = ("unknown command",)
 
+_RETURN = ("RETURN", "3", "a", "b", "d")
 # KEYS[1] the row; ARGV[1] its life in ms (0: for ever), then fields and values. HSET comes first: a script that has
 # written anything before is not refused by a server that is out of memory.
 _PUT = Script("""
@@ -74,6 +75,8 @@ class RedisCacheStore:
         self._client = client
         self._algorithm = algorithm
         self._dtype = dtype
+        self._kind = f"{algorithm}-{dtype}".lower()
+        self._bits = dtype.removeprefix("FLOAT")
         self._indexes: set[str] = set()  # those that are known to be there
         self._can_search = True
 
@@ -97,7 +100,7 @@ class RedisCacheStore:
         index = self._index(name, nearest.space)
         ask = self._question(index, nearest)
         if index in self._indexes:
-            reply = yield [ask]
+            reply = yield Meanwhile([ask], nearest.meanwhile)
         else:
             made, *reply = yield [self._creation(index, name, nearest.space), ask]
             if not self._made(made, index):
@@ -110,7 +113,8 @@ class RedisCacheStore:
         if not self._can_search or index not in self._indexes:
             found = yield from self.fetch(name, row)
             return found, (yield from self.search(name, nearest))
-        body, rows = yield [("HGET", _key(name, row), "a"), self._question(index, nearest)]
+        both = [("HGET", _key(name, row), "a"), self._question(index, nearest)]
+        body, rows = yield Meanwhile(both, nearest.meanwhile)
         if isinstance(body, StoreError):
             raise body
         found = None if body is None else Found(row, body)
@@ -189,11 +193,10 @@ class RedisCacheStore:
     # --- indexes ------------------------------------------------------------------------------------------------
 
     def _index(self, name: str, space: Space) -> str:
-        kind = f"{self._algorithm}-{self._dtype}".lower()
-        return f"{name}:i:{VERSION}:{space.fingerprint}:{kind}"
+        return f"{name}:i:{VERSION}:{space.fingerprint}:{self._kind}"
 
     def _field(self, space: Space) -> str:
-        return f"v_{space.fingerprint}_{self._dtype.removeprefix('FLOAT')}"
+        return f"v_{space.fingerprint}_{self._bits}"
 
     def _packed(self, vector: bytes) -> bytes:
         if self._dtype == "FLOAT32":
@@ -212,23 +215,8 @@ class RedisCacheStore:
     def _question(self, index: str, nearest: Nearest) -> Command:
         count = str(nearest.count)
         query = f"(@s:{{{nearest.scope}}})=>[KNN {count} @{self._field(nearest.space)} $q AS d]"
-        return (
-            *(
-                "FT.SEARCH",
-                index,
-                query,
-                "PARAMS",
-                "2",
-                "q",
-                self._packed(nearest.vector),
-                "RETURN",
-                "3",
-                "a",
-                "b",
-                "d",
-            ),
-            *("LIMIT", "0", count, "DIALECT", "2"),
-        )
+        parameters = ("PARAMS", "2", "q", self._packed(nearest.vector))
+        return ("FT.SEARCH", index, query, *parameters, *_RETURN, "LIMIT", "0", count, "DIALECT", "2")
 
     def _made(self, reply: Any, index: str) -> bool:
         """Whether the index is there now. A Redis without search is told of once, and not asked again."""
