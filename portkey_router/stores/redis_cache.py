@@ -36,6 +36,8 @@ CHUNK = 500  # rows in one round trip of an administrator's verb
 _NO_INDEX = ("no such index", "unknown index name", "not found", "index_not_found")
 _HAS_INDEX = ("already exists",)
 _NO_SEARCH = ("unknown command",)
+_NOT_ALLOWED = ("permissions to run the 'ft.",)
+_NO_FLOAT16 = ("float16", "bad arguments for vector")
 
 _RETURN = ("RETURN", "3", "a", "b", "d")
 # KEYS[1] the row; ARGV[1] its life in ms (0: for ever), then fields and values. HSET comes first: a script that has
@@ -74,9 +76,7 @@ class RedisCacheStore:
             raise ConfigurationError("A cache's index is FLAT or HNSW, its vectors FLOAT32 or FLOAT16.")
         self._client = client
         self._algorithm = algorithm
-        self._dtype = dtype
-        self._kind = f"{algorithm}-{dtype}".lower()
-        self._bits = dtype.removeprefix("FLOAT")
+        self._keep_as(dtype)
         self._indexes: set[str] = set()  # those that are known to be there
         self._can_search = True
 
@@ -100,12 +100,15 @@ class RedisCacheStore:
         index = self._index(name, nearest.space)
         ask = self._question(index, nearest)
         if index in self._indexes:
-            reply = yield Meanwhile([ask], nearest.meanwhile)
+            (reply,) = yield Meanwhile([ask], nearest.meanwhile)
         else:
-            made, *reply = yield [self._creation(index, name, nearest.space), ask]
+            made, reply = yield [self._creation(index, name, nearest.space), ask]
+            if _refuses(made, _NOT_ALLOWED) and not isinstance(reply, StoreError):
+                made = b"OK"  # somebody else made it
             if not self._made(made, index):
-                return None
-        return (yield from self._candidates(reply[0], index, name, nearest.space))
+                # Without FLOAT16 it is asked again; else this Redis has no search.
+                return (yield from self.search(name, nearest))
+        return (yield from self._candidates(reply, index, name, nearest.space))
 
     def find(self, name: str, row: str, nearest: Nearest) -> Commands[tuple[Found | None, list[Found] | None]]:
         """`fetch` and `search` in one round trip, where the index is there."""
@@ -125,12 +128,15 @@ class RedisCacheStore:
         if isinstance(reply, StoreError):
             self._indexes.discard(index)
             if _says(reply, _NO_INDEX):
-                yield from self._create(index, name, space)
+                yield from self._create(name, space)
             raise reply
         return _nearest(reply)
 
     def put(self, name: str, row: Row) -> Commands[None]:
         """Keep a row, in the place of one with its id."""
+        if self._can_search and row.space is not None and self._index(name, row.space) not in self._indexes:
+            # Before the row: what is there when an index is made, is indexed in its own time.
+            yield from self._create(name, row.space)
         marks = row.marks
         fields: list[str | bytes | float] = [
             *("a", row.body, "c", f"{row.created:.3f}"),
@@ -142,9 +148,6 @@ class RedisCacheStore:
             fields += ["b", f"{row.bar:.4f}"]
         if row.vector is not None and row.space is not None:
             fields += [self._field(row.space), self._packed(row.vector)]
-            if self._can_search and (index := self._index(name, row.space)) not in self._indexes:
-                # Before the row: what is there when an index is made, is indexed in its own time.
-                yield from self._create(index, name, row.space)
         life = 0 if row.ttl is None else max(int(row.ttl * 1000), 1)
         yield from _PUT.run([_key(name, row.id)], [life, *fields])
 
@@ -192,6 +195,11 @@ class RedisCacheStore:
 
     # --- indexes ------------------------------------------------------------------------------------------------
 
+    def _keep_as(self, dtype: Literal["FLOAT32", "FLOAT16"]) -> None:
+        self._dtype = dtype
+        self._bits = dtype.removeprefix("FLOAT")
+        self._kind = f"{self._algorithm}-{dtype}".lower()
+
     def _index(self, name: str, space: Space) -> str:
         return f"{name}:i:{VERSION}:{space.fingerprint}:{self._kind}"
 
@@ -219,22 +227,36 @@ class RedisCacheStore:
         return ("FT.SEARCH", index, query, *parameters, *_RETURN, "LIMIT", "0", count, "DIALECT", "2")
 
     def _made(self, reply: Any, index: str) -> bool:
-        """Whether the index is there now. A Redis without search is told of once, and not asked again."""
-        if isinstance(reply, StoreError) and not _says(reply, _HAS_INDEX):
-            if not _says(reply, _NO_SEARCH):
-                raise reply
+        """Whether the index is there now. What this Redis cannot do is told of once, and not asked for again."""
+        if not isinstance(reply, StoreError) or _says(reply, _HAS_INDEX):
+            self._indexes.add(index)
+            return True
+        if self._dtype == "FLOAT16" and _says(reply, _NO_FLOAT16):
+            self._keep_as("FLOAT32")
+            _logger.warning("This Redis has no vectors of FLOAT16: the cache keeps FLOAT32 in their place.")
+        elif _says(reply, _NO_SEARCH):
             self._can_search = False
             _logger.warning(
                 "This Redis cannot search (it has neither RediSearch nor Valkey-search): the cache answers equal "
                 "questions only. Redis 8 has search built in."
             )
-            return False
-        self._indexes.add(index)
-        return True
+        elif _says(reply, _NOT_ALLOWED):
+            self._can_search = False
+            _logger.warning(
+                "The cache answers equal questions only: its Redis user may not search, which takes the rights "
+                "+ft.search and +ft.create. %s",
+                reply,
+            )
+        else:
+            raise reply
+        return False
 
-    def _create(self, index: str, name: str, space: Space) -> Commands[None]:
+    def _create(self, name: str, space: Space) -> Commands[None]:
+        index = self._index(name, space)
         (reply,) = yield [self._creation(index, name, space)]
-        self._made(reply, index)
+        # A user who may not make it may still search one that somebody else has made: the next search will tell.
+        if not _refuses(reply, _NOT_ALLOWED) and not self._made(reply, index) and self._can_search:
+            yield from self._create(name, space)
 
     def _drop_indexes(self, name: str) -> Commands[None]:
         (indexes,) = yield [("FT._LIST",)]
@@ -284,6 +306,10 @@ def _unlink(keys: list[bytes]) -> Commands[int]:
                 raise reply
             gone += reply
     return gone
+
+
+def _refuses(reply: Any, words: tuple[str, ...]) -> bool:
+    return isinstance(reply, StoreError) and _says(reply, words)
 
 
 def _says(error: StoreError, words: tuple[str, ...]) -> bool:

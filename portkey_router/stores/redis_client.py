@@ -191,6 +191,10 @@ def _checked(url: Any) -> str:
     if url is None:
         return ""
     scheme = url.partition("://")[0] if isinstance(url, str) else type(url).__name__
+    if "sentinel" in scheme:
+        raise ConfigurationError(
+            "URLs of Sentinels are not taken. Give client=redis.sentinel.Sentinel([(host, port)]).master_for(name)."
+        )
     if scheme not in SCHEMES:
         raise ConfigurationError(
             f"{scheme[:20]!r} is no scheme of a Redis URL; they are: {', '.join(f'{each}://' for each in SCHEMES)}."
