@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from types import TracebackType
 
 __all__ = ["Deadline"]
 
@@ -25,11 +24,22 @@ class Deadline:
         """Seconds, never below 0."""
         return max(self.at - time.monotonic(), 0.0)
 
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self) -> _Paused:
         """What the block takes does not count."""
-        begun = time.monotonic()
-        try:
-            yield
-        finally:
-            self.at += time.monotonic() - begun
+        return _Paused(self)
+
+
+class _Paused:
+    __slots__ = ("_begun", "_deadline")
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._begun = 0.0
+
+    def __enter__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._deadline.at += time.monotonic() - self._begun

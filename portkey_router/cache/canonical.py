@@ -11,9 +11,9 @@ from portkey_router.errors import ConfigurationError
 from portkey_router.targets import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["VOLATILE", "canonical_json", "deciding", "digest", "plain"]
+__all__ = ["VOLATILE", "canonical_json", "deciding", "digest", "digest_of_texts", "plain"]
 
 # Of a call or of a model: who asks, what for, and how patiently. The answer is the same.
 VOLATILE = frozenset(
@@ -84,6 +84,12 @@ def canonical_json(value: Any) -> str:
 def digest(value: Any) -> str:
     """SHA-256 of the canonical JSON, in hex."""
     return hashlib.sha256(canonical_json(value).encode("ascii")).hexdigest()
+
+
+def digest_of_texts(kind: str, scope: str, texts: str | Sequence[str]) -> str:
+    """As `digest` of `[kind, scope, texts]`, but quicker: strings need no encoder of their own."""
+    written = _encode(texts) if isinstance(texts, str) else f"[{','.join(map(_encode, texts))}]"
+    return hashlib.sha256(f"[{_encode(kind)},{_encode(scope)},{written}]".encode("ascii")).hexdigest()
 
 
 def plain(value: Any) -> Any:

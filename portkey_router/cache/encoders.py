@@ -11,6 +11,7 @@ import hashlib
 import math
 from array import array
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from portkey_router.cache.callables import both_ways, in_thread
@@ -43,7 +44,12 @@ class Encoder:
 
     def fingerprint(self, dims: int) -> str:
         """Twelve hex digits for the space its vectors are in."""
-        return hashlib.sha256(f"{self.name}\0{dims}".encode()).hexdigest()[:12]
+        return _fingerprint(self.name, dims)
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(name: str, dims: int) -> str:
+    return hashlib.sha256(f"{name}\0{dims}".encode()).hexdigest()[:12]
 
 
 def encoder_of(embeddings: Any, *, by_name: Callable[[str], Any]) -> Encoder | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from portkey_router.cache.canonical import digest
+from portkey_router.cache.canonical import digest, digest_of_texts
 from portkey_router.cache.conversation import turns_of_dump, turns_of_messages
 from portkey_router.cache.courtesy import without_courtesy
 from portkey_router.cache.llm_string import settings_of, settings_text
@@ -132,8 +132,8 @@ class _Asked:
         if last and len(texts) < len(last["content"]):
             why_not = "media"
         return CacheKey(
-            exact=digest(["exact", scope, texts]),
-            normalised=digest(["normalised", scope, normal]),
+            exact=digest_of_texts("exact", scope, texts),
+            normalised=digest_of_texts("normalised", scope, normal),
             scope=scope,
             text=text,
             semantic=why_not is None,

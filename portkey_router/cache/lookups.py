@@ -199,7 +199,9 @@ class Lookups:
         return vector
 
     def _nearest(self, key: CacheKey, vector: bytes) -> Nearest:
-        return Nearest(self._space(vector), key.scope[:32], vector, CANDIDATES)
+        guards = self.rules.guards
+        read = (lambda: self._read(guards, key.text)) if guards else None
+        return Nearest(self._space(vector), key.scope[:32], vector, CANDIDATES, read)
 
     def _why_not(self, key: CacheKey) -> str | None:
         """Why a question is not compared by meaning."""

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
+
+from portkey_router.cache.words import has_one
 
 __all__ = ["expand_contractions", "normalise", "straight_quotes"]
 
@@ -15,7 +18,9 @@ _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201b": "'", "\u02bc": 
 _CODE = re.compile(
     r"[`{}\\_=<>|~^]|//|\w\(|\bdef \b|\bclass \b|\bselect \S+ from\b|;\s*$", re.IGNORECASE | re.MULTILINE
 )
-_SPACE = re.compile(r"\s+")
+# Without one of these, in lower case, an ASCII text is no code.
+_SIGNS_OF_CODE = re.compile(r"[`{}\\_=<>|~^(;]|//")
+_WORDS_OF_CODE = ("def ", "class ", "select ")
 # A comma, semicolon or colon between words; not in 1,000 or 10:30.
 _PAUSE = re.compile(r"[,;:]+(?=\s)")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
@@ -73,14 +78,46 @@ def straight_quotes(text: str) -> str:
 
 def normalise(text: str) -> str:
     """The text in its normal form; idempotent, and never empty for a text that is not."""
-    text = unicodedata.normalize("NFC", text.translate(_QUOTES)).strip()
-    if len(text) > _LONGEST or _CODE.search(text):
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text.translate(_QUOTES))
+    text = text.strip()
+    if len(text) > _LONGEST or _is_code(text):
         return text
-    shouted = text.isupper()
-    words = _SPACE.sub(" ", _PAUSE.sub(" ", text)).strip()
-    lowered = _WORD.sub(lambda found: _lowered(found, shouted=shouted), words)
-    expanded = expand_contractions(lowered)
-    return _without_stop(expanded) or text
+    parts = _PAUSE.sub(" ", text).split()
+    words = " ".join(parts)
+    lowered = words.lower() if _in_case_of_no_account(parts) else _lower_but_for_names(words, shouted=text.isupper())
+    return _without_stop(expand_contractions(lowered)) or text
+
+
+def _is_code(text: str) -> bool:
+    if text.isascii() and not _SIGNS_OF_CODE.search(text):
+        lowered = text.lower()
+        if not has_one(lowered, _WORDS_OF_CODE):
+            return False
+    return _CODE.search(text) is not None
+
+
+def _in_case_of_no_account(parts: list[str]) -> bool:
+    """Whether all words may be written small: none is another word in capitals. For what is not sure, no."""
+    for place, part in enumerate(parts):
+        if part.islower() and part.isascii():
+            continue
+        if not part.isascii():
+            return False
+        if place == 0 and part[1:2].isalpha() and part[1:].islower():  # the first word of a sentence
+            continue
+        if _may_tell(part):
+            return False
+    return True
+
+
+@lru_cache(maxsize=4096)
+def _may_tell(part: str) -> bool:
+    return any(word.lower() in _CASE_TELLS for word in _WORD.findall(part))
+
+
+def _lower_but_for_names(words: str, *, shouted: bool) -> str:
+    return _WORD.sub(lambda found: _lowered(found, shouted=shouted), words)
 
 
 def _lowered(found: re.Match[str], *, shouted: bool) -> str:
@@ -99,10 +136,12 @@ def _without_stop(text: str) -> str:
 
 def expand_contractions(text: str) -> str:
     """`what's` -> `what is`, `can't` and `cannot` -> `can not`; a possessive and an ambiguous 'd stay. Lower case."""
-    return _CONTRACTION.sub(_expanded, text)
+    return (_CONTRACTION if "'" in text else _BARE_CONTRACTION).sub(_expanded, text)
 
 
-_CONTRACTION = re.compile(r"\b(?:cannot|[^\W\d_]+n't|[^\W\d_]+'(?:s|re|ve|ll|m)|" + "|".join(sorted(_BARE)) + r")\b")
+_WITHOUT_APOSTROPHE = "|".join(sorted({"cannot", *_BARE}))
+_BARE_CONTRACTION = re.compile(rf"\b(?:{_WITHOUT_APOSTROPHE})\b")
+_CONTRACTION = re.compile(rf"\b(?:[^\W\d_]+n't|[^\W\d_]+'(?:s|re|ve|ll|m)|{_WITHOUT_APOSTROPHE})\b")
 
 
 def _expanded(found: re.Match[str]) -> str:

@@ -11,7 +11,7 @@ from portkey_router.cache.words import listed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["WEAK", "Quantity", "differing", "quantities", "units"]
+__all__ = ["WEAK", "Quantity", "differing", "may_begin", "quantities", "units"]
 
 Quantity = tuple[str, str]  # (the number in its normal form, its unit or "")
 WEAK = "~1"  # "one", "a week": a number, or only an article
@@ -110,10 +110,19 @@ def quantities(tokens: Sequence[str]) -> tuple[Quantity, ...]:
     return tuple(sorted(found))
 
 
+def may_begin(token: str) -> bool:
+    """Whether a number may begin with this token, or behind an article; `a week` is for who knows the units."""
+    return _in_digits(token) or any(token in words for words in (_SMALL, _TENS, _ORDINALS, _OTHER, _FIRST, _SCALES))
+
+
+def _in_digits(token: str) -> bool:
+    return token[-1].isdigit() or token[0].isdigit() or (token[0] == "-" and len(token) > 1)
+
+
 def _number(tokens: Sequence[str], position: int) -> tuple[str, int]:
     """The number that begins here and how many tokens it takes; 0 tokens where none does."""
     token = tokens[position]
-    if token[-1].isdigit() or token[0].isdigit() or (token[0] == "-" and len(token) > 1):
+    if _in_digits(token):
         return _of_digits(tokens, position)
     if token in _SMALL or token in _TENS:
         return _of_words(tokens, position)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
@@ -24,16 +23,20 @@ class Recent(Generic[V]):
         """The value, which is then the last used."""
         value = self._values.get(key)
         if value is not None:
-            with contextlib.suppress(KeyError):  # another thread has just let go of it
+            try:  # noqa: SIM105  (on the way of each lookup, and this costs nothing)
                 self._values.move_to_end(key)
+            except KeyError:  # another thread has just let go of it
+                pass
         return value
 
     def put(self, key: str, value: V) -> None:
         """Keep it, and let go of those used longest ago."""
         self._values[key] = value
         while len(self._values) > self._limit:
-            with contextlib.suppress(KeyError):  # as above
+            try:  # noqa: SIM105  (as above)
                 self._values.popitem(last=False)
+            except KeyError:
+                pass
 
     def drop(self, key: str) -> None:
         """Let go of it."""

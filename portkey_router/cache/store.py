@@ -7,7 +7,7 @@ loop. Names in a store are digests: no user text is in them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
@@ -35,12 +35,16 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """What is searched for: the `count` nearest rows of a scope to a vector."""
+    """What is searched for: the `count` nearest rows of a scope to a vector.
+
+    `meanwhile` is of use for what follows; a store that has to wait may do it while it waits.
+    """
 
     space: Space
     scope: str
     vector: bytes = field(repr=False)
     count: int
+    meanwhile: Callable[[], object] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from portkey_router.cache.store import Found, Marks
 from portkey_router.errors import ConfigurationError, StoreError
-from portkey_router.stores.commands import Keys, Script
+from portkey_router.stores.commands import Keys, Meanwhile, Script
 from portkey_router.stores.redis_index import state_of_index
 
 if TYPE_CHECKING:
@@ -37,7 +37,10 @@ CHUNK = 500  # rows in one round trip of an administrator's verb
 _NO_INDEX = ("no such index", "unknown index name", "not found", "index_not_found")
 _HAS_INDEX = ("already exists",)
 _NO_SEARCH = ("unknown command",)
+_NOT_ALLOWED = ("permissions to run the 'ft.",)
+_NO_FLOAT16 = ("float16", "bad arguments for vector")
 
+_RETURN = ("RETURN", "3", "a", "b", "d")
 # KEYS[1] the row; ARGV[1] its life in ms (0: for ever), then fields and values. HSET comes first: a script that has
 # written anything before is not refused by a server that is out of memory.
 _PUT = Script("""
@@ -74,7 +77,7 @@ class RedisCacheStore:
             raise ConfigurationError("A cache's index is FLAT or HNSW, its vectors FLOAT32 or FLOAT16.")
         self._client = client
         self._algorithm = algorithm
-        self._dtype = dtype
+        self._keep_as(dtype)
         self._indexes: set[str] = set()  # those that are known to be there
         self._can_search = True
 
@@ -98,12 +101,15 @@ class RedisCacheStore:
         index = self._index(name, nearest.space)
         ask = self._question(index, nearest)
         if index in self._indexes:
-            reply = yield [ask]
+            (reply,) = yield Meanwhile([ask], nearest.meanwhile)
         else:
-            made, *reply = yield [self._creation(index, name, nearest.space), ask]
+            made, reply = yield [self._creation(index, name, nearest.space), ask]
+            if _refuses(made, _NOT_ALLOWED) and not isinstance(reply, StoreError):
+                made = b"OK"  # somebody else made it
             if not self._made(made, index):
-                return None
-        return (yield from self._candidates(reply[0], index, name, nearest.space))
+                # Without FLOAT16 it is asked again; else this Redis has no search.
+                return (yield from self.search(name, nearest))
+        return (yield from self._candidates(reply, index, name, nearest.space))
 
     def find(self, name: str, row: str, nearest: Nearest) -> Commands[tuple[Found | None, list[Found] | None]]:
         """`fetch` and `search` in one round trip, where the index is there."""
@@ -111,7 +117,8 @@ class RedisCacheStore:
         if not self._can_search or index not in self._indexes:
             found = yield from self.fetch(name, row)
             return found, (yield from self.search(name, nearest))
-        body, rows = yield [("HGET", _key(name, row), "a"), self._question(index, nearest)]
+        both = [("HGET", _key(name, row), "a"), self._question(index, nearest)]
+        body, rows = yield Meanwhile(both, nearest.meanwhile)
         if isinstance(body, StoreError):
             raise body
         found = None if body is None else Found(row, body)
@@ -122,12 +129,15 @@ class RedisCacheStore:
         if isinstance(reply, StoreError):
             self._indexes.discard(index)
             if _says(reply, _NO_INDEX):
-                yield from self._create(index, name, space)
+                yield from self._create(name, space)
             raise reply
         return _nearest(reply)
 
     def put(self, name: str, row: Row) -> Commands[None]:
         """Keep a row, in the place of one with its id."""
+        if self._can_search and row.space is not None and self._index(name, row.space) not in self._indexes:
+            # Before the row: what is there when an index is made, is indexed in its own time.
+            yield from self._create(name, row.space)
         marks = row.marks
         fields: list[str | bytes | float] = [
             *("a", row.body, "c", f"{row.created:.3f}"),
@@ -139,9 +149,6 @@ class RedisCacheStore:
             fields += ["b", f"{row.bar:.4f}"]
         if row.vector is not None and row.space is not None:
             fields += [self._field(row.space), self._packed(row.vector)]
-            if self._can_search and (index := self._index(name, row.space)) not in self._indexes:
-                # Before the row: what is there when an index is made, is indexed in its own time.
-                yield from self._create(index, name, row.space)
         life = 0 if row.ttl is None else max(int(row.ttl * 1000), 1)
         yield from _PUT.run([_key(name, row.id)], [life, *fields])
 
@@ -208,12 +215,16 @@ class RedisCacheStore:
 
     # --- indexes ------------------------------------------------------------------------------------------------
 
+    def _keep_as(self, dtype: Literal["FLOAT32", "FLOAT16"]) -> None:
+        self._dtype = dtype
+        self._bits = dtype.removeprefix("FLOAT")
+        self._kind = f"{self._algorithm}-{dtype}".lower()
+
     def _index(self, name: str, space: Space) -> str:
-        kind = f"{self._algorithm}-{self._dtype}".lower()
-        return f"{name}:i:{VERSION}:{space.fingerprint}:{kind}"
+        return f"{name}:i:{VERSION}:{space.fingerprint}:{self._kind}"
 
     def _field(self, space: Space) -> str:
-        return f"v_{space.fingerprint}_{self._dtype.removeprefix('FLOAT')}"
+        return f"v_{space.fingerprint}_{self._bits}"
 
     def _packed(self, vector: bytes) -> bytes:
         if self._dtype == "FLOAT32":
@@ -232,41 +243,40 @@ class RedisCacheStore:
     def _question(self, index: str, nearest: Nearest) -> Command:
         count = str(nearest.count)
         query = f"(@s:{{{nearest.scope}}})=>[KNN {count} @{self._field(nearest.space)} $q AS d]"
-        return (
-            *(
-                "FT.SEARCH",
-                index,
-                query,
-                "PARAMS",
-                "2",
-                "q",
-                self._packed(nearest.vector),
-                "RETURN",
-                "3",
-                "a",
-                "b",
-                "d",
-            ),
-            *("LIMIT", "0", count, "DIALECT", "2"),
-        )
+        parameters = ("PARAMS", "2", "q", self._packed(nearest.vector))
+        return ("FT.SEARCH", index, query, *parameters, *_RETURN, "LIMIT", "0", count, "DIALECT", "2")
 
     def _made(self, reply: Any, index: str) -> bool:
-        """Whether the index is there now. A Redis without search is told of once, and not asked again."""
-        if isinstance(reply, StoreError) and not _says(reply, _HAS_INDEX):
-            if not _says(reply, _NO_SEARCH):
-                raise reply
+        """Whether the index is there now. What this Redis cannot do is told of once, and not asked for again."""
+        if not isinstance(reply, StoreError) or _says(reply, _HAS_INDEX):
+            self._indexes.add(index)
+            return True
+        if self._dtype == "FLOAT16" and _says(reply, _NO_FLOAT16):
+            self._keep_as("FLOAT32")
+            _logger.warning("This Redis has no vectors of FLOAT16: the cache keeps FLOAT32 in their place.")
+        elif _says(reply, _NO_SEARCH):
             self._can_search = False
             _logger.warning(
                 "This Redis cannot search (it has neither RediSearch nor Valkey-search): the cache answers equal "
                 "questions only. Redis 8 has search built in."
             )
-            return False
-        self._indexes.add(index)
-        return True
+        elif _says(reply, _NOT_ALLOWED):
+            self._can_search = False
+            _logger.warning(
+                "The cache answers equal questions only: its Redis user may not search, which takes the rights "
+                "+ft.search and +ft.create. %s",
+                reply,
+            )
+        else:
+            raise reply
+        return False
 
-    def _create(self, index: str, name: str, space: Space) -> Commands[None]:
+    def _create(self, name: str, space: Space) -> Commands[None]:
+        index = self._index(name, space)
         (reply,) = yield [self._creation(index, name, space)]
-        self._made(reply, index)
+        # A user who may not make it may still search one that somebody else has made: the next search will tell.
+        if not _refuses(reply, _NOT_ALLOWED) and not self._made(reply, index) and self._can_search:
+            yield from self._create(name, space)
 
     def _drop_indexes(self, name: str) -> Commands[None]:
         ours = yield from self._names_of_indexes(name)
@@ -318,6 +328,10 @@ def _unlink(keys: list[bytes]) -> Commands[int]:
                 raise reply
             gone += reply
     return gone
+
+
+def _refuses(reply: Any, words: tuple[str, ...]) -> bool:
+    return isinstance(reply, StoreError) and _says(reply, words)
 
 
 def _says(error: StoreError, words: tuple[str, ...]) -> bool:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from portkey_router.deadline import Deadline
 from portkey_router.errors import ConfigurationError
 from portkey_router.sansio import arun_steps, run_steps
-from portkey_router.stores.commands import Keys
+from portkey_router.stores.commands import Keys, Meanwhile
 from portkey_router.stores.per_loop import PerLoop
 from portkey_router.stores.redis_failures import Failures, reply_or_raise
 from portkey_router.stores.redis_trips import AsyncCluster, AsyncNode, Cluster, Node
@@ -108,9 +108,11 @@ class RedisClient:
         trips = self._sync_trips()
         deadline = self._deadline(timeout)
 
-        def perform(step: Command | list[Command] | Keys) -> Any:
+        def perform(step: Command | list[Command] | Keys | Meanwhile) -> Any:
             if isinstance(step, list):
                 return trips.perform(step, deadline)
+            if isinstance(step, Meanwhile):
+                return trips.perform(step.commands, deadline, step.work)
             if isinstance(step, Keys):
                 return [key for node in trips.nodes() for key in run_steps(step.of_one_node(), one_on(node))]
             return reply_or_raise(trips.perform([step], deadline)[0])
@@ -125,9 +127,11 @@ class RedisClient:
         trips = await self._async_trips()
         deadline = self._deadline(timeout)
 
-        async def perform(step: Command | list[Command] | Keys) -> Any:
+        async def perform(step: Command | list[Command] | Keys | Meanwhile) -> Any:
             if isinstance(step, list):
                 return await trips.perform(step, deadline)
+            if isinstance(step, Meanwhile):
+                return await trips.perform(step.commands, deadline, step.work)
             if isinstance(step, Keys):
                 nodes = await trips.nodes()
                 return [key for node in nodes for key in await arun_steps(step.of_one_node(), one_on(node))]
@@ -187,6 +191,10 @@ def _checked(url: Any) -> str:
     if url is None:
         return ""
     scheme, found, _ = url.partition("://") if isinstance(url, str) else (type(url).__name__, "", "")
+    if found and "sentinel" in scheme:
+        raise ConfigurationError(
+            "URLs of Sentinels are not taken. Give client=redis.sentinel.Sentinel([(host, port)]).master_for(name)."
+        )
     if scheme not in SCHEMES or not found:
         # Of a URL without a scheme nothing is quoted: it may begin with a password.
         what = f"{scheme[:20]!r} is no scheme of a Redis URL" if found else "A Redis URL begins with its scheme"

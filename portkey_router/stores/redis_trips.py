@@ -12,6 +12,7 @@ import random
 from typing import TYPE_CHECKING, Any, Protocol
 
 from portkey_router.deadline import Deadline
+from portkey_router.stores.commands import packed
 from portkey_router.transport.sockets import close_socket, let_go_of_copies
 
 if TYPE_CHECKING:
@@ -26,8 +27,10 @@ __all__ = ["AsyncCluster", "AsyncNode", "AsyncTrips", "Cluster", "Node", "Trips"
 class Trips(Protocol):
     """Round trips in any thread."""
 
-    def perform(self, commands: list[Command], deadline: Deadline) -> list[Any]:
-        """The replies. Raises `StoreError` where there are none."""
+    def perform(
+        self, commands: list[Command], deadline: Deadline, meanwhile: Callable[[], object] | None = None
+    ) -> list[Any]:
+        """The replies; `meanwhile` may be done before they are read. Raises `StoreError` where there are none."""
 
     def nodes(self) -> Sequence[Trips]:
         """Round trips to each server that has keys of its own."""
@@ -39,8 +42,10 @@ class Trips(Protocol):
 class AsyncTrips(Protocol):
     """Round trips in one loop."""
 
-    async def perform(self, commands: list[Command], deadline: Deadline) -> list[Any]:
-        """The replies. Raises `StoreError` where there are none."""
+    async def perform(
+        self, commands: list[Command], deadline: Deadline, meanwhile: Callable[[], object] | None = None
+    ) -> list[Any]:
+        """The replies; `meanwhile` may be done before they are read. Raises `StoreError` where there are none."""
 
     async def nodes(self) -> Sequence[AsyncTrips]:
         """Round trips to each server that has keys of its own."""
@@ -59,19 +64,25 @@ class Node:
         self._pool = pool
         self._failures = failures
 
-    def perform(self, commands: list[Command], deadline: Deadline) -> list[Any]:
+    def perform(
+        self, commands: list[Command], deadline: Deadline, meanwhile: Callable[[], object] | None = None
+    ) -> list[Any]:
         """The replies. Raises `StoreError` where there are none."""
         try:
-            return self._exchange(commands, deadline)
+            return self._exchange(commands, deadline, meanwhile)
         except Exception as error:
             raise self._failures.failed(error, _place(self._pool), deadline) from error
 
-    def _exchange(self, commands: list[Command], deadline: Deadline) -> list[Any]:
+    def _exchange(
+        self, commands: list[Command], deadline: Deadline, meanwhile: Callable[[], object] | None
+    ) -> list[Any]:
         with deadline.paused():
             connection = self._pool.get_connection()
         replies: list[Any] = []
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
+            connection.send_packed_command([packed(commands)])
+            if meanwhile is not None:
+                meanwhile()
             for _ in commands:
                 if not connection.can_read(deadline.left()):
                     raise TimeoutError  # noqa: TRY301  (the connection is closed below, whatever ended the trip)
@@ -107,7 +118,12 @@ class Cluster:
         self._failures = failures
         self._node = node
 
-    def perform(self, commands: list[Command], deadline: Deadline) -> list[Any]:
+    def perform(
+        self,
+        commands: list[Command],
+        deadline: Deadline,
+        meanwhile: Callable[[], object] | None = None,  # noqa: ARG002  (redis-py sends and reads in one)
+    ) -> list[Any]:
         """The replies. Raises `StoreError` where there are none."""
         try:
             client = self._client()
@@ -143,20 +159,26 @@ class AsyncNode:
         self._failures = failures
         self._connect_timeout = connect_timeout
 
-    async def perform(self, commands: list[Command], deadline: Deadline) -> list[Any]:
+    async def perform(
+        self, commands: list[Command], deadline: Deadline, meanwhile: Callable[[], object] | None = None
+    ) -> list[Any]:
         """The replies. Raises `StoreError` where there are none."""
         try:
-            return await self._exchange(commands, deadline)
+            return await self._exchange(commands, deadline, meanwhile)
         except Exception as error:
             raise self._failures.failed(error, _place(self._pool), deadline) from error
 
-    async def _exchange(self, commands: list[Command], deadline: Deadline) -> list[Any]:
+    async def _exchange(
+        self, commands: list[Command], deadline: Deadline, meanwhile: Callable[[], object] | None
+    ) -> list[Any]:
         with deadline.paused(), _connecting(self._connect_timeout):
             async with asyncio.timeout(self._connect_timeout):
                 connection = await self._pool.get_connection()
         try:
             async with asyncio.timeout(deadline.left()):
-                await connection.send_packed_command(connection.pack_commands(commands))
+                await connection.send_packed_command([packed(commands)])
+                if meanwhile is not None:
+                    meanwhile()
                 return [await self._reply(connection) for _ in commands]
         except BaseException:
             await connection.disconnect(nowait=True)  # as in `Node`
@@ -195,7 +217,12 @@ class AsyncCluster:
         self._connect_timeout = connect_timeout
         self._node = node
 
-    async def perform(self, commands: list[Command], deadline: Deadline) -> list[Any]:
+    async def perform(
+        self,
+        commands: list[Command],
+        deadline: Deadline,
+        meanwhile: Callable[[], object] | None = None,  # noqa: ARG002  (redis-py sends and reads in one)
+    ) -> list[Any]:
         """The replies. Raises `StoreError` where there are none."""
         try:
             with deadline.paused():

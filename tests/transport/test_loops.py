@@ -3,13 +3,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import ssl
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from portkey_router.errors import ConnectFailedError, DeadlineExceededError
 from portkey_router.transport import Transport, shared
+from tests.certificate import self_signed
 from tests.net_server import PIECES, NetServer, net_server, until
 from tests.transport.calls import call, loops, new_loop, sockets, within
 
@@ -121,15 +121,9 @@ def test_shared_is_one_per_process() -> None:
 @pytest.fixture
 def tls_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NetServer]:
     """A server with a certificate that aiohttp trusts for this test."""
-    import shutil
-
     import aiohttp.connector
 
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run([*make.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    key, certificate = self_signed(tmp_path)
     trust = ssl.create_default_context(cafile=str(certificate))
     monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", trust)
     offered = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
