@@ -12,6 +12,7 @@ import json
 import re
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from portkey_router.errors import (
     AuthenticationError,
@@ -73,7 +74,7 @@ def classify_body(status: int, headers: Mapping[str, str], body: Any) -> Upstrea
     provider = provider or headers.get("x-portkey-provider") or None
     kind = _kind(status, code, message)
     error = kind(
-        _describe(status, message, code, provider),
+        _describe(status, message, code, provider) + _redirected(status, headers),
         status=status,
         code=code,
         body=body if isinstance(body, dict) else str(body)[:_LONGEST_TEXT],
@@ -172,6 +173,20 @@ def _describe(status: int, message: str, code: str | None, provider: str | None)
     advice = f" ({_ADVICE[status]})" if status in _ADVICE else ""
     named = f" [{code}]" if code and code not in message else ""
     return f"{who} {status}{named}: {message or 'no message'}{advice}"
+
+
+def _redirected(status: int, headers: Mapping[str, str]) -> str:
+    """Where a redirect leads, which is not followed: the key would go with it. Of the URL only what holds no secret."""
+    location = headers.get("location")
+    if not 300 <= status < 400 or not location:  # noqa: PLR2004
+        return ""
+    try:
+        parts = urlsplit(location)
+        host = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        to = f"to {host}" if parts.scheme and parts.netloc else "elsewhere on the same host"
+    except ValueError:  # a bracket never closed
+        to = "elsewhere"
+    return f"; it redirects {to}, which is not followed: set base_url= or PORTKEY_GATEWAY_URL to the gateway's own URL"
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -276,3 +277,21 @@ def test_long_pages_are_cut() -> None:
     assert len(str(error)) < 700
     assert len(error.body) <= 500
     assert len(str(read(502, {"error": "word " * 10_000}))) < 700
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("https://gateway.example.com/v1?key=PLANTED", r"redirects to https://gateway\.example\.com, .*base_url"),
+        ("https://joe:PLANTED@gateway.example.com:8443/v1", r"https://gateway\.example\.com:8443, "),
+        ("/login?key=PLANTED", r"redirects elsewhere on the same host, "),
+        ("http://[PLANTED", "redirects elsewhere, "),
+        ("", "answered 308: no message"),
+    ],
+)
+def test_a_redirect_says_where_to(location: str, said: str) -> None:
+    """It is not followed, for the key would go with it: the error names the place to set, and no more of the URL."""
+    error = read(308, b"", location=location) if location else read(308, b"")
+    assert re.search(said, str(error))
+    assert "PLANTED" not in str(error)
+    assert not error.retryable
