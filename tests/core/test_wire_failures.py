@@ -66,9 +66,9 @@ def test_bodies_made_to_hurt(body: bytes) -> None:
 @pytest.mark.parametrize("piece", [b"<", b"<script", b"<style>", b"<!--"])
 def test_markup_made_to_hurt(piece: bytes) -> None:
     """A page of unclosed tags takes no longer than another."""
-    began = time.perf_counter()
+    began = time.thread_time()
     classify(502, {}, piece * 200_000)
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
 
 
 PROVIDER_ERROR = {"message": "openai error: boom", "type": "server_error", "param": None, "code": "overloaded"}
