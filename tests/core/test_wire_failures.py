@@ -280,6 +280,28 @@ def test_long_pages_are_cut() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "body", "advice"),
+    [
+        (400, {"error": {"message": "flagged by content policy", "code": "content_filter"}}, "on_content_filter="),
+        (403, {"error": {"message": "Input was flagged by moderation: flagged as spam"}}, "on_content_filter="),
+        (400, {"error": {"message": "too long", "code": "context_length_exceeded"}}, "shorten the messages"),
+        (
+            400,
+            {"message": "Either x-portkey-config or x-portkey-provider header is required"},
+            "provider= and api_key=",
+        ),
+        (400, {"message": "Invalid config passed. You need to pass a valid json"}, "provider= and api_key="),
+        (400, {"message": "Invalid config passed. You need to pass a valid json or slug: pc-a"}, "key or slug"),
+    ],
+)
+def test_what_is_known_of_an_error_is_its_advice(status: int, body: dict[str, Any], advice: str) -> None:
+    """A refused prompt is not told to check its key, nor who asks an open-source gateway for a vault."""
+    told = str(read(status, body))
+    assert advice in told
+    assert ("check the model's name" in told) == (advice == "key or slug")
+
+
+@pytest.mark.parametrize(
     ("location", "said"),
     [
         ("https://gateway.example.com/v1?key=PLANTED", r"redirects to https://gateway\.example\.com, .*base_url"),
