@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -157,14 +158,19 @@ async def measure_async(
     return {name: statistics.median(figures) for name, figures in taken.items()}
 
 
-def imports(names: Sequence[str], rounds: int) -> dict[str, tuple[float, float]]:
-    """CPU seconds and megabytes that importing a module costs a fresh interpreter."""
+def _import(name: str) -> tuple[float, float]:
+    program = [sys.executable, "-W", "ignore", "-c", IMPORT_PROGRAM, name]
+    cpu, megabytes = subprocess.run(program, capture_output=True, text=True, check=True).stdout.split()
+    return float(cpu), float(megabytes)
+
+
+def imports(names: Sequence[str], rounds: int, at_once: int = 1) -> dict[str, tuple[float, float]]:
+    """CPU seconds and megabytes that importing a module costs a fresh interpreter, of which `at_once` run."""
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    for _ in range(rounds):
-        for name in names:
-            program = [sys.executable, "-W", "ignore", "-c", IMPORT_PROGRAM, name]
-            cpu, megabytes = subprocess.run(program, capture_output=True, text=True, check=True).stdout.split()
-            taken[name].append((float(cpu), float(megabytes)))
+    with ThreadPoolExecutor(at_once) as pool:
+        for _ in range(rounds):
+            for name, figures in zip(names, pool.map(_import, names), strict=True):
+                taken[name].append(figures)
     return {
         name: (statistics.median(cpu for cpu, _ in runs), statistics.median(mb for _, mb in runs))
         for name, runs in taken.items()

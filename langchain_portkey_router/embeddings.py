@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.embeddings import Embeddings
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from langchain_portkey_router.errors import as_langchain_errors
-from langchain_portkey_router.fields import LangChainFields
+from langchain_portkey_router.fields import OF_OPENAI, LangChainFields
 from portkey_router.fields import EmbeddingFields
 
 if TYPE_CHECKING:
@@ -18,29 +18,20 @@ if TYPE_CHECKING:
 
 __all__ = ["PortkeyEmbeddings"]
 
-# Arguments of OpenAIEmbeddings for its own client and tokenizer, which there is none of here.
-_OF_OPENAI = frozenset(
+# Arguments of OpenAIEmbeddings for its own tokenizer and client.
+_OF_OPENAI_EMBEDDINGS = frozenset(
     {
         "allowed_special",
-        "async_client",
-        "client",
-        "default_query",
         "deployment",
         "disallowed_special",
         "embedding_ctx_length",
-        "http_async_client",
-        "http_client",
         "openai_api_type",
         "openai_api_version",
-        "openai_organization",
-        "openai_proxy",
-        "organization",
         "retry_max_seconds",
         "retry_min_seconds",
         "show_progress_bar",
         "skip_empty",
         "tiktoken_enabled",
-        "tiktoken_model_name",
     }
 )
 
@@ -66,21 +57,12 @@ class PortkeyEmbeddings(LangChainFields, EmbeddingFields, Embeddings):
     `langchain_core.exceptions`' at once.
     """
 
+    _of_openai: ClassVar[frozenset[str]] = OF_OPENAI | _OF_OPENAI_EMBEDDINGS
+
     chunk_size: int | None = Field(default=None, ge=1)
     """At most so many texts in one request; by default what the provider takes."""
     check_embedding_ctx_length: bool = False
     """Whether long texts are cut up and their vectors averaged: only False, which sends them whole, is possible."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_what_is_of_openai(cls, values: Any) -> Any:
-        strange = sorted(_OF_OPENAI & values.keys()) if isinstance(values, dict) else []
-        if strange:
-            names = ", ".join(strange)
-            raise ValueError(
-                f"{names}: for OpenAI's own client, and without meaning in PortkeyEmbeddings; leave it out."
-            )
-        return values
 
     @field_validator("check_embedding_ctx_length")
     @classmethod

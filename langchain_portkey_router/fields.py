@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.load.serializable import Serializable
-from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from langchain_portkey_router.caching import as_cache
 from langchain_portkey_router.profiles import profile_of_all
@@ -22,7 +22,34 @@ if TYPE_CHECKING:
 
     from langchain_core.language_models.model_profile import ModelProfile
 
-__all__ = ["LangChainFields", "PortkeyFields"]
+__all__ = ["OF_OPENAI", "LangChainFields", "PortkeyFields"]
+
+# Arguments of ChatOpenAI and OpenAIEmbeddings for what there is none of here: OpenAI's client, its other API.
+OF_OPENAI = frozenset(
+    {
+        "async_client",
+        "client",
+        "default_query",
+        "http_async_client",
+        "http_client",
+        "openai_organization",
+        "openai_proxy",
+        "organization",
+        "tiktoken_model_name",
+    }
+)
+_OF_CHAT_OPENAI = frozenset(
+    {
+        "disabled_params",
+        "http_socket_options",
+        "include_response_headers",
+        "root_async_client",
+        "root_client",
+        "stream_chunk_timeout",
+        "use_previous_response_id",
+        "use_responses_api",
+    }
+)
 
 # Fields that decide which models may answer.
 _MODEL_FIELDS = frozenset({"model_name", "strategy", "portkey_config"})
@@ -48,11 +75,25 @@ class LangChainFields(RouterFields, Serializable):
     )
     """Seconds for a whole call with all its attempts; 600 by default."""
     _body_field: ClassVar[str] = "model_kwargs"
+    _of_openai: ClassVar[frozenset[str]] = OF_OPENAI
 
     # Built at the first model, which costs it 12 ms: not at import, which every program pays.
     model_config = ConfigDict(
         populate_by_name=True, arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True, defer_build=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_what_is_of_openai(cls, values: Any) -> Any:
+        """Its client's arguments would go into the body. None says nothing, as there."""
+        if not isinstance(values, dict):
+            return values
+        strange = cls._of_openai & values.keys()
+        if given := sorted(name for name in strange if values[name] is not None):
+            raise ValueError(
+                f"{', '.join(given)}: for OpenAI's own client, and without meaning in {cls.__name__}; leave it out."
+            )
+        return {name: value for name, value in values.items() if name not in strange} if strange else values
 
     @field_validator("portkey_api_key", mode="after")
     @classmethod
@@ -100,6 +141,8 @@ class LangChainFields(RouterFields, Serializable):
 
 class PortkeyFields(LangChainFields, ChatFields, BaseChatModel):
     """The fields of `ChatPortkey`, and the router they make."""
+
+    _of_openai: ClassVar[frozenset[str]] = OF_OPENAI | _OF_CHAT_OPENAI
 
     streaming: bool = False
     """Whether `invoke` streams underneath, so that callback handlers see tokens."""

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-from operator import itemgetter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.exceptions import OutputParserException
-from langchain_core.output_parsers import JsonOutputParser
+from langchain_core.output_parsers import BaseCumulativeTransformOutputParser, JsonOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser
-from langchain_core.runnables import RunnableMap, RunnablePassthrough
+from langchain_core.outputs import Generation
+from langchain_core.runnables import RunnableGenerator, RunnableMap, RunnablePassthrough, RunnablePick
 from langchain_core.utils.function_calling import convert_to_openai_function, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from langchain_portkey_router.errors import OutputRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.language_models.chat_models import BaseChatModel
-    from langchain_core.outputs import Generation
     from langchain_core.runnables import Runnable
 
 __all__ = ["Method", "structured_output"]
@@ -101,10 +101,60 @@ def _response_format(schema: Any, strict: bool | None) -> dict[str, Any]:  # noq
 
 
 def _with_raw(llm: Runnable[LanguageModelInput, Any], parser: Any) -> Runnable[LanguageModelInput, Any]:
-    """`{"raw", "parsed", "parsing_error"}`, an error of the parser kept instead of raised."""
-    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
-    failed = RunnablePassthrough.assign(parsed=lambda _: None)
-    return RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+    """`{"raw", "parsed", "parsing_error"}`, an error of the parser kept instead of raised; in streams as they grow.
+
+    LangChain's own way, a fallback of the parser, would hold the stream back, and then raise the error after all.
+    """
+    parsed = RunnablePassthrough.assign(parsed=RunnablePick("raw") | _KeptErrors(parser=parser))
+    return RunnableMap(raw=llm) | parsed | RunnableGenerator(_told, _atold, name="parsing_error")
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """An answer that could not be parsed."""
+
+    error: Exception
+
+
+class _KeptErrors(BaseCumulativeTransformOutputParser[Any]):
+    """Another parser, whose errors are values."""
+
+    parser: Any
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        try:
+            return self.parser.parse_result(result, partial=partial)
+        except (ValueError, OutputRefusedError) as error:
+            return _Failed(error)
+
+    def parse(self, text: str) -> Any:
+        return self.parse_result([Generation(text=text)])
+
+
+def _told(chunks: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    parsed = False
+    for chunk in chunks:
+        parsed = parsed or "parsed" in chunk
+        yield _in_three(chunk)
+    if not parsed:
+        yield _in_three({"parsed": None})
+
+
+async def _atold(chunks: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    parsed = False
+    async for chunk in chunks:
+        parsed = parsed or "parsed" in chunk
+        yield _in_three(chunk)
+    if not parsed:
+        yield _in_three({"parsed": None})
+
+
+def _in_three(chunk: dict[str, Any]) -> dict[str, Any]:
+    if "parsed" not in chunk:
+        return chunk
+    found = chunk["parsed"]
+    error = found.error if isinstance(found, _Failed) else None
+    return {**chunk, "parsed": None if error else found, "parsing_error": error}
 
 
 class _AnswerParser(JsonOutputParser):

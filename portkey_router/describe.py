@@ -18,6 +18,7 @@ from portkey_router.targets import (
     Sticky,
     Target,
     When,
+    check_no_config,
 )
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def _target_to_dict(target: Target) -> dict[str, Any]:
 
 def strategy_from_dict(described: Mapping[str, Any]) -> Strategy | Target:
     """What `strategy_to_dict` described. Raises `ConfigurationError` for anything else."""
+    check_no_config(described)
     try:
         rest = dict(described)
         mode = rest.pop("mode", None)

@@ -6,7 +6,6 @@ The adapters' classes are these fields beside their framework's own: an argument
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -28,29 +27,12 @@ from portkey_router.flow.policy import POLICY_OPTIONS, RETRY_AFTER_MAX, OnConten
 from portkey_router.planner import is_saved
 from portkey_router.providers import ModelRule
 from portkey_router.router import PortkeyRouter
+from portkey_router.spelling import BODY_FIELDS, check_body_field
 from portkey_router.targets import as_strategy, leaves
 
-__all__ = ["BODY_FIELDS", "ChatFields", "EmbeddingFields", "RouterFields", "without_keys"]
+__all__ = ["ChatFields", "EmbeddingFields", "RouterFields", "without_keys"]
 
-# Fields that are fields of the request's body, under the same name.
-BODY_FIELDS = (
-    "temperature",
-    "max_tokens",
-    "max_completion_tokens",
-    "top_p",
-    "n",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "logprobs",
-    "top_logprobs",
-    "logit_bias",
-    "reasoning_effort",
-    "service_tier",
-    "user",
-)
 _SECRET_FIELDS = ("api_key", "default_headers", "ledger", "portkey_api_key", "virtual_key", "virtual_keys")
-_NEVER_IN_A_BODY = ("virtual_key", "api_key", "virtualkey", "apikey", "header", "password", "secret")
 
 
 class RouterFields(BaseModel):
@@ -135,18 +117,27 @@ class RouterFields(BaseModel):
         """Arguments that are no fields of ours are fields of the body, as in `ChatOpenAI`."""
         if not isinstance(values, dict):
             return values
-        names: set[Any] = set()
+        names: set[str] = set()
         for name, field in cls.model_fields.items():
-            names |= {name, field.alias}
+            names |= {name, field.alias or name}
             choices = field.validation_alias
-            names |= set(choices.choices) if isinstance(choices, AliasChoices) else set()
+            names |= set(map(str, choices.choices)) if isinstance(choices, AliasChoices) else set()
         unknown = {name: value for name, value in values.items() if name not in names}
         if not unknown:
             return values
         for name in unknown:
-            _check_body_field(cls.__name__, name, names)
+            check_body_field(cls.__name__, name, frozenset(names))
         kept = {name: value for name, value in values.items() if name in names}
         return {**kept, cls._body_field: {**(values.get(cls._body_field) or {}), **unknown}}
+
+    @field_validator("timeout", "request_timeout", mode="before", check_fields=False)
+    @classmethod
+    def _one_number(cls, value: Any) -> Any:
+        if not isinstance(value, int | float | None):
+            raise ValueError(  # noqa: TRY004  (pydantic's own)
+                "timeout is the seconds for the whole call, one number; deadlines=Deadlines(...) sets the others."
+            )
+        return value
 
     @field_validator("virtual_key", mode="after")
     @classmethod
@@ -307,15 +298,6 @@ class EmbeddingFields(RouterFields):
     def _check_route(self, model: str | None) -> None:
         """Raise what the route is wrong with: a model that no key fits, targets of mixed vector spaces."""
         self._the_router().plan_for(model, operation="embeddings", dimensions=self.dimensions)
-
-
-def _check_body_field(owner: str, name: str, ours: set[Any]) -> None:
-    """Refuse an argument that is a field of ours misspelt: in a request's body it would do nothing, or show a key."""
-    own = [known for known in ours if isinstance(known, str) and known not in BODY_FIELDS]
-    close = get_close_matches(name, own, n=1, cutoff=0.8)
-    if close or any(word in name.lower() for word in _NEVER_IN_A_BODY):
-        hint = f"; did you mean {close[0]!r}?" if close else ", and not sent in a request's body."
-        raise ValueError(f"{name!r} is no argument of {owner}{hint}")
 
 
 def without_keys(state: Mapping[str, Any]) -> dict[str, Any]:

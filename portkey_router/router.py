@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import random
 import time
 from dataclasses import replace
@@ -25,6 +27,7 @@ from portkey_router.money import as_max_cost
 from portkey_router.planner import Plan, RunOn, is_saved, plan_config, plan_headers, plan_strategy
 from portkey_router.ranking import Ranker
 from portkey_router.spaces import check_one_space
+from portkey_router.spelling import check_body_field
 from portkey_router.targets import Fallback, Target, as_strategy
 from portkey_router.wire.body import check_messages
 from portkey_router.wire.embeddings import check_dimensions, check_texts
@@ -310,6 +313,8 @@ class PortkeyRouter:
         options = replace(own, **changes) if changes else own
         for name in (*_ROUTE_OPTIONS, *POLICY_OPTIONS):
             body.pop(name, None)
+        for name in body:
+            _check_field(name)
         fields = {name: value for name, value in {**body, **(extra_body or {})}.items() if value is not None}
         if taken := fields.keys() & _ARGUMENTS[operation]:
             msg = f"extra_body holds {', '.join(sorted(taken))}; these are arguments of the call itself."
@@ -480,12 +485,33 @@ def _check_route(strategy: object, config: object, run_on: str | None) -> None:
 
 
 def _check_limits(max_retries: int | None, timeout: float | None) -> None:
-    if max_retries is not None and max_retries < 0:
-        msg = f"max_retries counts further tries for each target, from 0 up; it is {max_retries}."
+    if max_retries is not None and (not isinstance(max_retries, int) or max_retries < 0):
+        msg = f"max_retries counts further tries for each target, from 0 up; it is {max_retries!r}."
         raise ConfigurationError(msg)
-    if timeout is not None and not 0 < timeout < float("inf"):
-        msg = "timeout is the seconds for the whole call: above 0, and not infinite."
+    if timeout is not None and (type(timeout) not in {int, float} or not 0 < timeout < float("inf")):
+        msg = (
+            "timeout is the seconds for the whole call, one number above 0, and not infinite; see Deadlines for others."
+        )
         raise ConfigurationError(msg)
+
+
+def _check_field(name: str) -> None:
+    """Refuse what is no field of a body."""
+    if name in _OF_A_ROUTER:
+        msg = f"{name!r} is an argument of the router, not of a call."
+        raise ConfigurationError(msg)
+    check_body_field("a call", name, _arguments_of_a_call())
+
+
+_OF_A_ROUTER = frozenset(
+    {"base_url", "virtual_keys", "model_rules", "deadlines", "prices", "health", "sinks", "env_file"}
+)
+
+
+@functools.cache
+def _arguments_of_a_call() -> frozenset[str]:
+    named = inspect.signature(PortkeyRouter.request).parameters.keys() - {"self", "body", "operation"}
+    return frozenset({*named, *_ROUTE_OPTIONS, *POLICY_OPTIONS})
 
 
 def _draw(weights: Sequence[float]) -> int:

@@ -294,6 +294,10 @@ def usable_url(source: str, url: str) -> str:
     if path is None:
         msg = f"{source} is not a URL: expected something like {HOSTED_GATEWAY_URL} or http://localhost:8787/v1."
         raise ConfigurationError(msg)
+    for endpoint in ("/chat/completions", "/completions", "/embeddings"):
+        if path.rstrip("/").endswith(endpoint):
+            msg = f"{source} is the gateway's base URL, such as http://localhost:8787/v1: leave out {endpoint}."
+            raise ConfigurationError(msg)
     return url.strip().rstrip("/") + ("" if path.strip("/") else "/v1")
 
 

@@ -8,7 +8,7 @@ attempts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Union
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from portkey_router.errors import ConfigurationError
 from portkey_router.secrets import is_secret_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from portkey_router.abilities import Abilities
 
@@ -37,6 +37,7 @@ __all__ = [
     "TargetLike",
     "When",
     "as_strategy",
+    "check_no_config",
     "leaf_at",
     "leaves",
     "replace_targets",
@@ -428,7 +429,15 @@ def as_strategy(value: TargetLike) -> Strategy:
             f"strategy={value!r} names no targets: write strategy=Fallback('gpt-4o', 'claude-sonnet-4-5') or the like."
         )
         raise ConfigurationError(msg)
+    check_no_config(value)
     return value if isinstance(value, Single | Fallback | LoadBalance | Conditional | CostAware) else Single(value)
+
+
+def check_no_config(value: object) -> None:
+    """Raise `ConfigurationError` for a gateway config where a strategy is wanted."""
+    if isinstance(value, Mapping) and "targets" in value and "mode" not in value:
+        msg = "A gateway config goes to config=, and the gateway runs it; strategy= takes Fallback(...) or the like."
+        raise ConfigurationError(msg)
 
 
 def leaves(strategy: Target | Strategy) -> tuple[Target, ...]:

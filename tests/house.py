@@ -25,6 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "portkey_router.money",
         "portkey_router.providers",
         "portkey_router.secrets",
+        "portkey_router.spelling",
         "portkey_router.windows",
         "portkey_router.wire.http",
     ),

@@ -57,7 +57,8 @@ def _streamed(call: Call, trip: Trip) -> Generator[Step, Any, dict[str, Any] | N
     driven = True
     try:
         trip.status, trip.headers = stream.status, stream.headers
-        plain = "json" in stream.headers.get("content-type", "")
+        kind = stream.headers.get("content-type", "")
+        plain = "json" in kind or "html" in kind
         if plain or stream.status >= 300:  # noqa: PLR2004
             data = yield ReadAll(stream, trip.call.expiry)
             check_status(stream.status, stream.headers, data, secrets=trip.secrets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -38,8 +39,9 @@ def late(url: str, expiry: Expiry) -> DeadlineExceededError:
 
 def _reach(call: HttpCall) -> str:
     """What to do about a connection that failed."""
-    who = "the gateway" if call.variable == "PORTKEY_GATEWAY_URL" else "it"
-    return f"is {who} running and reachable? check {call.variable}"
+    if call.variable == "PORTKEY_GATEWAY_URL":
+        return f"is the gateway running and reachable? check base_url= or {call.variable}"
+    return f"is it running and reachable? check {call.variable}"
 
 
 class Failures:
@@ -102,11 +104,12 @@ class Failures:
         if isinstance(error, aiohttp.ClientConnectorDNSError):
             return "its name could not be resolved"
         if isinstance(error, aiohttp.ClientSSLError):
-            return "TLS failed (is its certificate valid and trusted here?)"
+            return "TLS failed (is it https at all, and its certificate valid and trusted here?)"
         if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
             return "the proxy (HTTP_PROXY, HTTPS_PROXY) could not be used"
         if isinstance(error, aiohttp.ClientConnectorError):
-            return (error.os_error.strerror or "no connection").lower()
+            number = error.os_error.errno  # asyncio's own words for it are "Connect call failed"
+            return os.strerror(number).lower() if number else "no connection"
         if isinstance(error, aiohttp.ClientPayloadError):
             return "the reply broke off before its end"
         if isinstance(error, aiohttp.ClientResponseError):

@@ -63,7 +63,7 @@ def decode_embeddings(
         msg = (
             f"the gateway answered {reply.status} with something that is no list of embeddings "
             f"({len(reply.body)} bytes of {reply.headers.get('content-type', 'no stated type')}); "
-            "check that PORTKEY_GATEWAY_URL ends in /v1, and that the model makes embeddings."
+            "check that base_url= or PORTKEY_GATEWAY_URL ends in /v1, and that the model makes embeddings."
         )
         raise UpstreamUnavailableError(msg, status=NO_ANSWER, retryable=True)
     given = request.body["input"]

@@ -25,6 +25,7 @@ from portkey_router.errors import (
 )
 from portkey_router.secrets import redact, redact_json
 from portkey_router.targets import RETRY_STATUS_CODES
+from portkey_router.wire.advice import BUDGET_EXHAUSTED, GUARDRAIL_DENIED, RATE_LIMITED, advice_on, redirected
 from portkey_router.wire.context_length import sizes, speaks_of_context_length
 
 if TYPE_CHECKING:
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CLOUDFLARE", "classify", "classify_body", "read_error", "retry_after"]
 
-GUARDRAIL_DENIED = 446
-BUDGET_EXHAUSTED = 412
-RATE_LIMITED = 429
 _LONGEST_TEXT = 500
 
 _FILTERED = re.compile(
@@ -73,7 +71,7 @@ def classify_body(status: int, headers: Mapping[str, str], body: Any) -> Upstrea
     provider = provider or headers.get("x-portkey-provider") or None
     kind = _kind(status, code, message)
     error = kind(
-        _describe(status, message, code, provider),
+        _describe(status, message, code, provider, advice_on(kind, status, message)) + redirected(status, headers),
         status=status,
         code=code,
         body=body if isinstance(body, dict) else str(body)[:_LONGEST_TEXT],
@@ -148,28 +146,9 @@ def _kind(status: int, code: str | None, message: str) -> type[UpstreamError]:
     return InvalidRequestError
 
 
-_ADVICE = {
-    400: "the request was refused: check the model's name, its parameters, and the target's key or slug",
-    402: "the provider's account is out of money",
-    408: "it took too long: raise request_timeout, or add a fallback target",
-    422: "the request was refused: check its parameters",
-    500: "try again, or add a fallback target",
-    502: "try again, or add a fallback target",
-    503: "try again, or add a fallback target",
-    504: "try again, or add a fallback target",
-    529: "try again, or add a fallback target",
-    401: "check PORTKEY_API_KEY and the target's virtual key or api_key",
-    403: "the key may not use this model; check its permissions",
-    404: "check the model's name and the gateway's URL",
-    BUDGET_EXHAUSTED: "the budget set in Portkey is used up; raise it, or use another target",
-    RATE_LIMITED: "slow down, or add a fallback target",
-    GUARDRAIL_DENIED: "see .body['hook_results'] for the check that failed",
-}
-
-
-def _describe(status: int, message: str, code: str | None, provider: str | None) -> str:
+def _describe(status: int, message: str, code: str | None, provider: str | None, advice: str | None) -> str:
     who = f"{provider} answered" if provider else "the gateway answered"
-    advice = f" ({_ADVICE[status]})" if status in _ADVICE else ""
+    advice = f" ({advice})" if advice else ""
     named = f" [{code}]" if code and code not in message else ""
     return f"{who} {status}{named}: {message or 'no message'}{advice}"
 

@@ -54,7 +54,7 @@ def decode_reply(reply: HttpReply, *, secrets: Iterable[str] = ()) -> dict[str, 
     msg = (
         f"the gateway answered {reply.status} with something that is no chat completion "
         f"({len(reply.body)} bytes of {reply.headers.get('content-type', 'no stated type')}); "
-        "check that PORTKEY_GATEWAY_URL ends in /v1."
+        "check that base_url= or PORTKEY_GATEWAY_URL ends in /v1."
     )
     raise UpstreamUnavailableError(msg, status=NO_ANSWER, retryable=True)
 

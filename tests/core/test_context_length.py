@@ -192,8 +192,8 @@ def test_any_words_are_read(text: str) -> None:
 
 def test_words_made_to_hurt() -> None:
     """As long as a message may be, and made of what the patterns begin with, it takes no time."""
-    began = time.perf_counter()
+    began = time.thread_time()
     for text in ("1" * 500, "1 + " * 120, "maximum context length is 1 " * 20, "too long: " * 50, "1," * 250):
         sizes(text)
         speaks_of_context_length(text)
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5

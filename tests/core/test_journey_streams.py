@@ -13,6 +13,7 @@ from portkey_router.errors import (
     InvalidRequestError,
     StreamInterruptedError,
     UpstreamRateLimitError,
+    UpstreamUnavailableError,
 )
 from portkey_router.flow.journey import DONE_WAIT, USAGE_WAIT, Deadlines
 from portkey_router.flow.steps import Abort, CallerLeft, Open, Read, Show
@@ -203,6 +204,15 @@ def test_an_error_instead_of_a_stream(status: int) -> None:
     assert told.completion.route.target == "two"
     assert told.completion.route.attempts[0].status == status
     assert stream.aborted == 1
+
+
+def test_a_page_instead_of_a_stream() -> None:
+    """HTML with status 200 is no stream that was cut short: the URL is wrong, or what stands before the gateway."""
+    page = Stream([b"<html>Sign in</html>"], headers={"content-type": "text/html; charset=utf-8"})
+    told = tell(plan(target("one", tries=1)), page)
+    assert isinstance(told.error, UpstreamUnavailableError)
+    assert "text/html" in str(told.error)
+    assert "PORTKEY_GATEWAY_URL" in str(told.error)
 
 
 def test_a_wrong_request_goes_straight_to_the_caller() -> None:

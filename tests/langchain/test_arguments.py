@@ -5,6 +5,7 @@ import pickle
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from pydantic import ValidationError
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
         ("default_header", "default_headers"),
         ("max_retry", "max_retries"),
         ("provider_api_key", "no argument"),
+        ("temprature", "'temperature'.*extra_body"),
+        ("max_token", "'max_tokens'"),
     ],
 )
 def test_a_misspelt_argument_is_refused(name: str, meant: str) -> None:
@@ -39,6 +42,31 @@ def test_a_providers_own_field_goes_into_the_body(name: str) -> None:
     """What is no argument of ours and like none of ours is a field of the body, as in ChatOpenAI."""
     more: dict[str, Any] = {name: 1}
     assert ChatPortkey(model="@a/b", api_key="pk-test", **more).model_kwargs == {name: 1}
+
+
+@pytest.mark.parametrize("name", ["http_client", "organization", "default_query", "use_responses_api", "openai_proxy"])
+def test_arguments_of_openais_client_are_refused(name: str) -> None:
+    """They would go into the request's body: who swaps the class is told which to leave out. None says nothing."""
+    client: dict[str, Any] = {name: object()}
+    nothing: dict[str, Any] = {name: None}
+    with pytest.raises(ValidationError, match=f"{name}: .* leave it out"):
+        ChatPortkey(model="@a/b", api_key="pk-test", **client)
+    assert ChatPortkey(model="@a/b", api_key="pk-test", **nothing).model_kwargs == {}
+
+
+@pytest.mark.parametrize("timeout", [httpx.Timeout(10, connect=3), (3, 10), "10 s"])
+def test_a_timeout_that_is_no_number_is_told_what_to_give(timeout: Any) -> None:
+    """ChatOpenAI takes these; here one number bounds the call, and `Deadlines` the rest."""
+    with pytest.raises(ValidationError, match=r"seconds for the whole call.*Deadlines"):
+        ChatPortkey(model="@a/b", api_key="pk-test", timeout=timeout)
+
+
+def test_a_gateway_config_as_a_strategy_is_told_where_to_go() -> None:
+    """Portkey's own config as a dict goes to `config=`."""
+    config = {"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": "vk-PLANTED"}]}
+    with pytest.raises(ValidationError, match="config=") as caught:
+        ChatPortkey(api_key="pk-test", strategy=config)
+    assert "PLANTED" not in str(caught.value)
 
 
 def test_rules_deadlines_and_prices_reach_the_router(portkey_sandbox: PortkeyDouble) -> None:

@@ -152,7 +152,7 @@ def test_what_is_wrong_is_told_at_construction(portkey: PortkeyDouble) -> None:
     with pytest.raises(ValidationError, match="did you mean 'virtual_key'"):
         PortkeyEmbeddings(model=MODEL, virtual_keyy="x")  # type: ignore[call-arg]  # what is refused
     with pytest.raises(ValidationError, match="http_client: for OpenAI's own client"):
-        PortkeyEmbeddings(model=MODEL, http_client=None)  # type: ignore[call-arg]  # what is refused
+        PortkeyEmbeddings(model=MODEL, http_client=object())  # type: ignore[call-arg]  # what is refused
     with pytest.raises(ValidationError, match="texts are sent whole"):
         PortkeyEmbeddings(model=MODEL, check_embedding_ctx_length=True)
     wrongs: tuple[dict[str, Any], ...] = ({"dimensions": 0}, {"chunk_size": 0}, {"max_concurrency": 0})

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
+import operator
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import pytest
@@ -10,6 +12,7 @@ from langchain_core.exceptions import ModelError, OutputParserException
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
+from langchain_core.runnables import AddableDict
 from langchain_core.tools import tool
 from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel, Field
@@ -152,6 +155,41 @@ def test_raw_beside_parsed(portkey: PortkeyDouble) -> None:
     assert isinstance(cut["parsing_error"], OutputParserException)
     with pytest.raises(OutputParserException):
         ChatPortkey(model="gpt-4o", max_tokens=3).with_structured_output(Person).invoke(QUESTION)
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+async def test_the_raw_message_streams_with_the_object(portkey: PortkeyDouble, method: Any) -> None:
+    """`include_raw` hides no stream: message and object grow together, and sum up to what `invoke` gives."""
+    llm = ChatPortkey(model="gpt-4o").with_structured_output(Person, method=method, include_raw=True)
+    for chunks in (list(llm.stream(QUESTION)), [chunk async for chunk in llm.astream(QUESTION)]):
+        assert len([chunk for chunk in chunks if "raw" in chunk]) > 2
+        whole = functools.reduce(operator.add, map(AddableDict, chunks))
+        assert (whole["parsed"], whole["parsing_error"]) == (Person(name="Ada", age=36), None)
+        assert whole["raw"].usage_metadata
+    assert portkey.log("vk-openai")[-1].body["stream"] is True
+
+
+@pytest.mark.parametrize("method", ["json_schema", "json_mode"])
+async def test_a_streamed_parsing_error_is_told_beside_the_raw_message(portkey: PortkeyDouble, method: Any) -> None:
+    """Not raised in the midst of the stream, and not kept to itself."""
+    llm = ChatPortkey(model="gpt-4o", max_tokens=3).with_structured_output(Person, method=method, include_raw=True)
+    for chunks in (list(llm.stream(QUESTION)), [chunk async for chunk in llm.astream(QUESTION)]):
+        last = chunks[-1]
+        assert isinstance(last["parsing_error"], OutputParserException)
+        assert last["parsed"] is None
+        assert any("raw" in chunk for chunk in chunks)
+    assert len(portkey.requests) == 2
+
+
+async def test_another_tools_stream_says_that_there_is_no_object(portkey: PortkeyDouble) -> None:
+    """The keys are there, however the model answered."""
+    llm = ChatPortkey(model="gpt-4o").with_structured_output(Person, tools=[get_weather], include_raw=True)
+    for chunks in (
+        list(llm.stream('Use get_weather for "Oslo"')),
+        [chunk async for chunk in llm.astream('Use get_weather for "Oslo"')],
+    ):
+        assert chunks[-1] == {"parsed": None, "parsing_error": None}
+    assert portkey.requests
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portkey_router.errors import ConfigurationError, ConnectFailedError, DeadlineExceededError
+from portkey_router.sandbox import providers
 from tests.net_server import NetServer, net_server
 from tests.transport.calls import call
 
@@ -35,8 +36,19 @@ async def test_a_refused_connection_says_what_to_do(transport: Transport) -> Non
     """Nobody listening is `ConnectFailedError`, with the address and the variable to check."""
     with net_server() as ended:
         pass
-    with pytest.raises(ConnectFailedError, match=rf"127\.0\.0\.1:{ended.port}.*PORTKEY_GATEWAY_URL"):
+    with pytest.raises(
+        ConnectFailedError, match=rf"127\.0\.0\.1:{ended.port}: connection refused; .*base_url.*PORTKEY_GATEWAY_URL"
+    ):
         await transport.send(call(ended.url + "/json"))
+
+
+async def test_https_to_a_plain_port_says_so(transport: Transport) -> None:
+    """The commonest TLS failure on loopback is no certificate's: there is no TLS."""
+    with (
+        providers() as plain,
+        pytest.raises(ConnectFailedError, match=r"TLS failed \(is it https at all"),
+    ):
+        await transport.send(call(plain.url.replace("http:", "https:")))
 
 
 async def test_an_unknown_name_is_ours(transport: Transport) -> None:
