@@ -11,10 +11,10 @@ from llama_index.core.schema import BaseComponent
 from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_serializer, field_validator, model_validator
 
 from portkey_router.abilities import abilities_of, takes_parallel_switch
+from portkey_router.call_arguments import route_options
 from portkey_router.describe import strategy_to_dict
 from portkey_router.fields import ChatFields, RouterFields, without_keys
 from portkey_router.planner import is_saved
-from portkey_router.router import route_options
 from portkey_router.targets import leaves
 
 if TYPE_CHECKING:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import random
 import time
 from dataclasses import replace
@@ -11,23 +9,22 @@ from datetime import UTC, datetime
 from os import urandom
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
+from portkey_router.call_arguments import body_of, check_limits, check_route, options_over, route_options
 from portkey_router.completion_streams import AsyncCompletionStream, CompletionStream
 from portkey_router.costing import Experience, needs_of
 from portkey_router.drive import adrive, drive
 from portkey_router.embedding import EmbeddingCall, aembed_all, embed_all, embedding_call
 from portkey_router.errors import ConfigurationError
 from portkey_router.events import EventHub
-from portkey_router.flow.cache_use import CACHE_OPTIONS, cache_use_of, caching_of
+from portkey_router.flow.cache_use import caching_of
 from portkey_router.flow.journey import Deadlines, Surroundings, journey
 from portkey_router.flow.policy import POLICY_OPTIONS, Policy
 from portkey_router.health import Health
 from portkey_router.locks import ForkLock
 from portkey_router.messages import CallOptions, Chunk, Completion, Request
-from portkey_router.money import as_max_cost
 from portkey_router.planner import Plan, RunOn, is_saved, plan_config, plan_headers, plan_strategy
 from portkey_router.ranking import Ranker
 from portkey_router.spaces import check_one_space
-from portkey_router.spelling import check_body_field
 from portkey_router.targets import Fallback, Target, as_strategy
 from portkey_router.wire.body import check_messages
 from portkey_router.wire.embeddings import check_dimensions, check_texts
@@ -50,7 +47,7 @@ if TYPE_CHECKING:
     from portkey_router.settings import Settings
     from portkey_router.targets import TargetLike
 
-__all__ = ["PortkeyRouter", "route_options"]
+__all__ = ["PortkeyRouter"]
 
 
 class PortkeyRouter:
@@ -84,8 +81,8 @@ class PortkeyRouter:
         cache: SemanticCache | None = None,
         spending: Spending | None = None,
     ) -> None:
-        _check_route(strategy, config, run_on)
-        _check_limits(max_retries, deadlines.total if deadlines else None)
+        check_route(strategy, config, run_on)
+        check_limits(max_retries, deadlines.total if deadlines else None)
         settings.check_access()
         self.settings = settings
         self.model = model
@@ -232,7 +229,7 @@ class PortkeyRouter:
         return self._spending.affordable(plan, request, self._surroundings(request.options, options, ""))
 
     def _dry_run(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Plan:
-        _check_limits(options.get("max_retries"), options.get("timeout"))
+        check_limits(options.get("max_retries"), options.get("timeout"))
         plan = self.plan_for(options.get("model"), max_retries=options.get("max_retries"), **route_options(options))
         if messages:
             check_messages(messages)
@@ -287,40 +284,24 @@ class PortkeyRouter:
         """
         if operation == "chat":
             check_messages(messages)
-        own = self.options
-        given: dict[str, Any] = {
+        given = {
+            "metadata": metadata,
             "trace_id": trace_id,
             "span_id": span_id,
             "parent_span_id": parent_span_id,
             "span_name": span_name,
             "cache_namespace": cache_namespace,
             "cache_force_refresh": cache_force_refresh,
+            "extra_headers": extra_headers,
             "timeout": timeout,
             "max_retries": max_retries,
+            "tags": tags,
             "on_event": on_event,
-            "max_cost": None if max_cost is None else as_max_cost(max_cost),
+            "max_cost": max_cost,
         }
-        changes = {name: value for name, value in given.items() if value is not None}
-        if metadata:
-            changes["metadata"] = {**own.metadata, **metadata}
-        if extra_headers:
-            changes["extra_headers"] = {**own.extra_headers, **extra_headers}
-        if tags:
-            changes["tags"] = {**own.tags, **tags}
-        if not CACHE_OPTIONS.isdisjoint(body):
-            changes["cache_use"] = cache_use_of(own, body)
-            body = {name: value for name, value in body.items() if name not in CACHE_OPTIONS}
-        options = replace(own, **changes) if changes else own
-        for name in (*_ROUTE_OPTIONS, *POLICY_OPTIONS):
-            body.pop(name, None)
-        for name in body:
-            _check_field(name)
-        fields = {name: value for name, value in {**body, **(extra_body or {})}.items() if value is not None}
-        if taken := fields.keys() & _ARGUMENTS[operation]:
-            msg = f"extra_body holds {', '.join(sorted(taken))}; these are arguments of the call itself."
-            raise ConfigurationError(msg)
-        model = model or self.model
-        return Request(messages, model, body=fields, stream=stream, options=options, operation=operation)
+        options = options_over(self.options, given, body)
+        fields = body_of(body, extra_body, operation)
+        return Request(messages, model or self.model, body=fields, stream=stream, options=options, operation=operation)
 
     def plan_for(
         self,
@@ -339,7 +320,7 @@ class PortkeyRouter:
         A call's own `model` takes the place of the router's strategy, and goes to a config as the body's model. For
         embeddings (of so many `dimensions`) the strategy must be over one vector space.
         """
-        _check_route(strategy, config, run_on)
+        check_route(strategy, config, run_on)
         if virtual_key is not None and (strategy is not None or config is not None):
             msg = "virtual_key= belongs to model=; in a strategy give it to each Target(...)."
             raise ConfigurationError(msg)
@@ -385,7 +366,7 @@ class PortkeyRouter:
     ) -> Generator[Step, Any, None]:
         request = self.request(messages, stream=stream, **arguments)
         options = request.options
-        _check_limits(options.max_retries, options.timeout)
+        check_limits(options.max_retries, options.timeout)
         plan = self._plan(request.model, options.max_retries, route_options(arguments))
         around = self._surroundings(options, arguments, "/chat/completions")
         if self.cache is not None or options.cache_use is not None:
@@ -443,7 +424,7 @@ class PortkeyRouter:
         check_dimensions(arguments.get("dimensions"))
         request = self.request((), operation="embeddings", **arguments)
         options, route = request.options, route_options(arguments)
-        _check_limits(options.max_retries, options.timeout)
+        check_limits(options.max_retries, options.timeout)
         return embedding_call(
             check_texts(texts),
             request,
@@ -463,55 +444,6 @@ class PortkeyRouter:
 
 _NOTHING = ({"role": "user", "content": ""},)
 _PLANS_KEPT = 64  # for each model that calls have named
-_ARGUMENTS = {  # of a call itself, and so no fields of its body
-    "chat": frozenset({"model", "messages", "stream"}),
-    "embeddings": frozenset({"model", "messages", "stream", "input"}),
-}
-_ROUTE_OPTIONS = ("strategy", "config", "run_on", "virtual_key")
-
-
-def route_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a call's arguments that choose its route."""
-    return {name: options[name] for name in _ROUTE_OPTIONS if options.get(name) is not None}
-
-
-def _check_route(strategy: object, config: object, run_on: str | None) -> None:
-    if strategy is not None and config is not None:
-        msg = "Pass strategy= or config=, not both: a saved config brings its own strategy."
-        raise ConfigurationError(msg)
-    if run_on not in {None, "client", "gateway"}:
-        msg = "run_on is 'client' or 'gateway'."
-        raise ConfigurationError(msg)
-
-
-def _check_limits(max_retries: int | None, timeout: float | None) -> None:
-    if max_retries is not None and (not isinstance(max_retries, int) or max_retries < 0):
-        msg = f"max_retries counts further tries for each target, from 0 up; it is {max_retries!r}."
-        raise ConfigurationError(msg)
-    if timeout is not None and (type(timeout) not in {int, float} or not 0 < timeout < float("inf")):
-        msg = (
-            "timeout is the seconds for the whole call, one number above 0, and not infinite; see Deadlines for others."
-        )
-        raise ConfigurationError(msg)
-
-
-def _check_field(name: str) -> None:
-    """Refuse what is no field of a body."""
-    if name in _OF_A_ROUTER:
-        msg = f"{name!r} is an argument of the router, not of a call."
-        raise ConfigurationError(msg)
-    check_body_field("a call", name, _arguments_of_a_call())
-
-
-_OF_A_ROUTER = frozenset(
-    {"base_url", "virtual_keys", "model_rules", "deadlines", "prices", "health", "sinks", "env_file"}
-)
-
-
-@functools.cache
-def _arguments_of_a_call() -> frozenset[str]:
-    named = inspect.signature(PortkeyRouter.request).parameters.keys() - {"self", "body", "operation"}
-    return frozenset({*named, *_ROUTE_OPTIONS, *POLICY_OPTIONS})
 
 
 def _draw(weights: Sequence[float]) -> int:

@@ -53,6 +53,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("portkey_router.stores", "portkey_router.transport"),
     ("portkey_router.sinks",),
     (
+        "portkey_router.call_arguments",
         "portkey_router.completion_streams",
         "portkey_router.drive",
         "portkey_router.embedding",
