@@ -15,7 +15,7 @@ from portkey_router.drive import adrive, drive
 from portkey_router.embedding import EmbeddingCall, aembed_all, embed_all, embedding_call
 from portkey_router.errors import ConfigurationError
 from portkey_router.events import EventHub
-from portkey_router.flow.cache_use import CACHE_OPTIONS, cache_use_of, caching_of
+from portkey_router.flow.cache_use import CACHE_OPTIONS, caching_of, take_cache_use
 from portkey_router.flow.journey import Deadlines, Surroundings, journey
 from portkey_router.flow.policy import POLICY_OPTIONS, Policy
 from portkey_router.health import Health
@@ -251,14 +251,8 @@ class PortkeyRouter:
 
         `timeout` (seconds) bounds the whole call with all its attempts; `max_retries` counts further tries for each
         target. `tags` are the call's dimensions for events and budgets, and are not sent; `on_event` is told each of
-        the call's events.
-
-        Of the router's cache (`cache=`): `no_cache=True` leaves it alone, `refresh=True` looks nothing up and keeps the
-        new answer, `cache_ttl` (seconds) is how long, `cache_tags` what it can be cleared by; `tenant` and `namespace`
-        keep answers apart. `cache_use` says all that as one (`CacheUse`), for adapters. They are not the gateway's
-        cache, which has `cache_namespace` and `cache_force_refresh`.
-
-        `strategy`, `config`, `run_on` and `virtual_key` choose the route of this one call,
+        the call's events. `no_cache`, `refresh`, `cache_ttl`, `cache_tags`, `tenant`, `namespace` are of the router's
+        own cache (see `take_cache_use`), `cache_namespace` and `cache_force_refresh` of the gateway's. `strategy`, `config`, `run_on` and `virtual_key` choose the route of this one call,
         `wire_stream`, `on_stream_break`, `on_content_filter` and `retry_after_max` how it fails over (see
         `build_router`); anything else is a field of the body (`temperature=0`), `extra_body` for names that are
         arguments here. Embeddings have no messages, and the `input` as a field of the body.
@@ -285,8 +279,7 @@ class PortkeyRouter:
         if tags:
             changes["tags"] = {**own.tags, **tags}
         if not CACHE_OPTIONS.isdisjoint(body):
-            changes["cache_use"] = cache_use_of(own, body)
-            body = {name: value for name, value in body.items() if name not in CACHE_OPTIONS}
+            changes["cache_use"] = take_cache_use(own, body)
         options = replace(own, **changes) if changes else own
         for name in (*_ROUTE_OPTIONS, *POLICY_OPTIONS):
             body.pop(name, None)
