@@ -252,7 +252,9 @@ class PortkeyRouter:
         `timeout` (seconds) bounds the whole call with all its attempts; `max_retries` counts further tries for each
         target. `tags` are the call's dimensions for events and budgets, and are not sent; `on_event` is told each of
         the call's events. `no_cache`, `refresh`, `cache_ttl`, `cache_tags`, `tenant`, `namespace` are of the router's
-        own cache (see `take_cache_use`), `cache_namespace` and `cache_force_refresh` of the gateway's. `strategy`, `config`, `run_on` and `virtual_key` choose the route of this one call,
+        own cache (see `take_cache_use`), `cache_namespace` and `cache_force_refresh` of the gateway's.
+
+        `strategy`, `config`, `run_on` and `virtual_key` choose the route of this one call,
         `wire_stream`, `on_stream_break`, `on_content_filter` and `retry_after_max` how it fails over (see
         `build_router`); anything else is a field of the body (`temperature=0`), `extra_body` for names that are
         arguments here. Embeddings have no messages, and the `input` as a field of the body.

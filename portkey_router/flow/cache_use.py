@@ -35,7 +35,7 @@ CACHE_OPTIONS = frozenset({"cache_use", *_FIELDS})
 def take_cache_use(own: CallOptions, arguments: dict[str, Any]) -> CacheUse | None:
     """The use of a cache by a call, out of its arguments, over the router's `own`. Raises `ConfigurationError`.
 
-    - `no_cache=True`: nothing is looked up, nothing kept. `refresh=True`: nothing is looked up, and the new answer kept.
+    - `no_cache=True`: nothing is looked up, nothing kept. `refresh=True`: nothing is looked up, the new answer kept.
     - `cache_ttl`: seconds that the answer is kept; `cache_tags`: texts by which it can be cleared.
     - `tenant`, `namespace`: keep answers apart. `cache_use`: all of it as one (`CacheUse`), for adapters.
     """
