@@ -270,12 +270,9 @@ class PortkeyRouter:
         `timeout` (seconds) bounds the whole call with all its attempts; `max_retries` counts further tries for each
         target. `tags` are the call's dimensions for events and budgets, and are not sent; `on_event` is told each of
         the call's events. `max_cost` (USD) is what an attempt costs at most on your word: a hard budget holds that, in
-        the place of what it works out itself.
-
-        Of the router's cache (`cache=`): `no_cache=True` leaves it alone, `refresh=True` looks nothing up and keeps the
-        new answer, `cache_ttl` (seconds) is how long, `cache_tags` what it can be cleared by; `tenant` and `namespace`
-        keep answers apart. `cache_use` says all that as one (`CacheUse`), for adapters. They are not the gateway's
-        cache, which has `cache_namespace` and `cache_force_refresh`.
+        the place of what it works out itself. `no_cache`, `refresh`, `cache_ttl`, `cache_tags`, `tenant`, `namespace`
+        are of the router's own cache (see `take_cache_use`), `cache_namespace` and `cache_force_refresh` of the
+        gateway's.
 
         `strategy`, `config`, `run_on` and `virtual_key` choose the route of this one call,
         `wire_stream`, `on_stream_break`, `on_content_filter` and `retry_after_max` how it fails over (see

@@ -69,6 +69,20 @@ def ask(router: PortkeyRouter, way: str, messages: Any = HELLO, **options: Any) 
     return whole
 
 
+def leave_early(router: PortkeyRouter, way: str, messages: Any = HELLO) -> None:
+    """Read the first chunk of a stream, and go."""
+    if way == "stream":
+        with router.stream(messages) as chunks:
+            next(chunks)
+        return
+
+    async def main() -> None:
+        async with router.astream(messages) as chunks:
+            await anext(chunks)
+
+    asyncio.run(main())
+
+
 def streamed(way: str) -> bool:
     """Whether it streams."""
     return way.endswith("stream")

@@ -19,7 +19,7 @@ from portkey_router.pricing import PriceBook
 from portkey_router.targets import Fallback
 from portkey_router.wire.http import HttpReply
 from tests.cache.words import Words
-from tests.core.cached import WAYS, ask, cache_of, cached, calls, question, says, told
+from tests.core.cached import WAYS, ask, cache_of, cached, calls, leave_early, question, says, told
 from tests.core.fakes import DONE, HELLO, JSON, RESET, Clock, Stream, delta, down, failed, memory, ok, usage_event
 from tests.net_server import until
 
@@ -210,16 +210,7 @@ def test_who_leaves_a_replay_early_has_paid_nothing(way: str) -> None:
     router = cached(ok("Hello"))
     router.complete(HELLO)
     with capture_events() as events:
-        if way == "stream":
-            with router.stream(HELLO) as chunks:
-                next(chunks)
-        else:
-
-            async def main() -> None:
-                async with router.astream(HELLO) as chunks:
-                    await anext(chunks)
-
-            asyncio.run(main())
+        leave_early(router, way)
     end = events[-1]
     assert isinstance(end, CallFinished)
     assert (end.outcome, end.cache, end.cost and end.cost.amount, end.usage) == ("left", "exact", Decimal(0), ZERO)
@@ -288,16 +279,7 @@ def test_a_stream_that_broke_or_was_left_is_not_kept(way: str) -> None:
     router = cached(broken, Stream(), Stream())
     with pytest.raises(StreamInterruptedError):
         ask(router, way)
-    if way == "stream":
-        with router.stream(HELLO) as chunks:
-            next(chunks)
-    else:
-
-        async def main() -> None:
-            async with router.astream(HELLO) as chunks:
-                await anext(chunks)
-
-        asyncio.run(main())
+    leave_early(router, way)
     assert cache_of(router).count() == 0
     assert ask(router, way).cache is None
     assert len(cache_of(router).flights) == 0

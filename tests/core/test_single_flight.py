@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -125,6 +125,11 @@ def layer(answer: Completion) -> str | None:
 
 def at_once(router: PortkeyRouter, gate: Gate, ways: list[str], **options: Any) -> list[Completion]:
     """Ask the same in all these ways at once, each in a thread of its own: the first leads, then the gate opens."""
+    return [each.result() for each in ended(router, gate, ways, **options)]
+
+
+def ended(router: PortkeyRouter, gate: Gate, ways: list[str], **options: Any) -> list[Future[Completion]]:
+    """The same, answers and errors."""
     with ThreadPoolExecutor(len(ways)) as pool:
         first, *more = ways
         asked = [pool.submit(ask, router, first, **options)]
@@ -132,7 +137,8 @@ def at_once(router: PortkeyRouter, gate: Gate, ways: list[str], **options: Any) 
         asked += [pool.submit(ask, router, way, **options) for way in more]
         assert until(lambda: waiting(router) == len(more))
         gate.open_now.set()
-        return [each.result(LONG) for each in asked]
+        wait(asked, LONG)
+        return asked
 
 
 def either(text: str, way: str) -> Callable[[int], Reply]:
@@ -266,13 +272,7 @@ def test_a_failing_leader_is_followed_by_one_then_by_more() -> None:
                     inside[0] -= 1
 
     router._sync_port = Counting(gate)
-    with ThreadPoolExecutor(9) as pool:
-        asked = [pool.submit(ask, router, "complete")]
-        assert until(lambda: len(gate.calls) == 1)
-        asked += [pool.submit(ask, router, "complete") for _ in range(8)]
-        assert until(lambda: waiting(router) == 8)
-        gate.open_now.set()
-        errors = [each.exception(LONG) for each in asked]
+    errors = [each.exception() for each in ended(router, gate, ["complete"] * 9)]
     assert all(isinstance(error, UpstreamUnavailableError) for error in errors)
     assert len(gate.calls) == 9
     assert max(together) < 8
@@ -284,14 +284,9 @@ def test_a_failing_leader_whose_follower_succeeds_serves_the_rest() -> None:
     """The next one's answer is everybody's."""
     gate = Gate(lambda number: failed(503) if number == 1 else ok("Hello"))
     router = gated(gate)
-    with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(ask, router, "complete")]
-        assert until(lambda: len(gate.calls) == 1)
-        asked += [pool.submit(ask, router, "complete") for _ in range(3)]
-        assert until(lambda: waiting(router) == 3)
-        gate.open_now.set()
-        assert isinstance(asked[0].exception(LONG), UpstreamUnavailableError)
-        assert sorted(str(layer(each.result(LONG))) for each in asked[1:]) == ["None", "shared", "shared"]
+    first, *others = ended(router, gate, ["complete"] * 4)
+    assert isinstance(first.exception(), UpstreamUnavailableError)
+    assert sorted(str(layer(each.result())) for each in others) == ["None", "shared", "shared"]
     assert len(gate.calls) == 2
 
 
