@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import time
@@ -267,12 +266,10 @@ class BudgetLedger:
             yield from self._tell()
             reply = yield from self._dated(command, asked)
         except BaseException as error:
-            undone = Untold(Settle(asked.id, tuple(map(_nothing, asked.counters))), Reservation(asked.id))
+            undone = Settle(asked.id, tuple(map(_nothing, asked.counters)))
+            self._outage.later(Untold(undone, Reservation(asked.id)))
             if isinstance(error, StoreError):
-                self._outage.later(undone)
                 self._outage.failed(self._clock(), error)
-            else:
-                yield from self._told_after(undone, error)
             raise
         self._outage.answered()
         if isinstance(reply, Admitted):
@@ -345,19 +342,12 @@ class BudgetLedger:
         except StoreError as error:
             self._outage.failed(self._clock(), error)
             self._outage.later(untold)
-        except BaseException as error:
-            yield from self._told_after(untold, error)
+        except BaseException:
+            self._outage.later(untold)
             raise
         else:
             self._outage.answered()
             self._alert(reply, reservation)
-
-    def _told_after(self, untold: Untold, interruption: BaseException) -> Generator[Command, Reply, None]:
-        """Whether it was told before its caller was interrupted, nobody knows: it is told once more, now or later."""
-        self._outage.later(untold)
-        if not isinstance(interruption, GeneratorExit):
-            with contextlib.suppress(StoreError):  # then it stays for later
-                yield from self._tell()
 
     def _tell(self) -> Generator[Command, Reply, None]:
         """Tell the store what it could not be told before: each command once more, in order. All bear repeating."""

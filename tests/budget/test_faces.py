@@ -232,18 +232,24 @@ def test_nothing_written_down_holds_a_budget_or_the_ledgers_secret(kind: Any) ->
     assert (restored.ledger, restored.budgets, restored.limits) == (None, (), ())
 
 
+class Alerted:
+    """Somebody who is told, and must not be copied."""
+
+    def hear(self, alert: Any) -> None:
+        """Hear of it."""
+
+
 @pytest.mark.parametrize("kind", [ChatPortkey, PortkeyLLM])
 def test_copies_and_changes_spend_of_the_same_budget(kind: Any, provider: Providers) -> None:
     """A deep copy, and a model one of whose fields was changed, go on counting where the model was."""
-    alerts: list[Any] = []
     model = kind(
         **{name: value for name, value in spending(provider, Budget("all", usd=1)).items() if name != "ledger"},
         ledger="memory://",
-        budgets=[Budget("all", usd=1, on_alert=alerts.append)],
+        budgets=[Budget("all", usd=1, on_alert=Alerted().hear)],
     )
     copied = copy.deepcopy(model)
     changed = model.model_copy(update={"max_retries": 0})
-    assert copied.budgets[0].on_alert is model.budgets[0].on_alert
+    assert copied.budgets[0].on_alert.__self__ is model.budgets[0].on_alert.__self__
     spent = []
     for each in (model, copied, changed):
         each.invoke(QUESTION) if kind is ChatPortkey else each.complete(QUESTION)
