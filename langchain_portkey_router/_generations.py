@@ -13,6 +13,7 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, Generation
 
+from langchain_portkey_router._replay import OF_THE_CALL, free
 from portkey_router.cache.entry import CorruptEntryError
 from portkey_router.cache.policy import answer_of_generations
 from portkey_router.cache.results import NewAnswer
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["KIND", "as_hit", "generations_of_entry", "new_answer"]
 
 KIND = "langchain"
-
-# Of a message's metadata: of the call that was made, and none of the answer's.
-_OF_THE_CALL = frozenset(
-    {"headers", "id", "portkey", "request_id", "system_fingerprint", "token_usage", "trace_id", "usage"}
-)
-
 
 # ---- to JSON ---------------------------------------------------------------------------------------------------------
 
@@ -70,7 +65,7 @@ def _dumped(generation: Generation) -> dict[str, Any]:
         "info": info or None,
         "name": message.name,
         "more": _plain(message.additional_kwargs),
-        "meta": {name: part for name, part in _plain(message.response_metadata).items() if name not in _OF_THE_CALL},
+        "meta": {name: part for name, part in _plain(message.response_metadata).items() if name not in OF_THE_CALL},
         "calls": message.tool_calls or None,
         "invalid_calls": message.invalid_tool_calls or None,
     }
@@ -135,6 +130,5 @@ def as_hit(hit: Hit[list[Generation]]) -> list[Generation]:
             message = generation.message
             message.id = f"lc_cache--{uuid4()}"
             message.usage_metadata = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
-            cost = {"amount": "0", "currency": "USD", "source": "cache", "model": hit.entry.model}
-            message.response_metadata["portkey"] = {"cache": told, "cost": cost}
+            message.response_metadata["portkey"] = {"cache": told, "cost": free(hit.entry.model)}
     return hit.value

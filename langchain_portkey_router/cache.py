@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
-
-from langchain_core.caches import BaseCache
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from langchain_portkey_router._generations import as_hit, generations_of_entry, new_answer
+from langchain_portkey_router.caching import CallAware, call_of
 from portkey_router.cache.cache import DEFAULT_DISTANCE, DEFAULT_TTL, SemanticCache
-from portkey_router.cache.results import Hit
+from portkey_router.cache.results import Hit, Miss
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +15,10 @@ if TYPE_CHECKING:
     from langchain_core.caches import RETURN_VAL_TYPE
     from langchain_core.outputs import Generation
 
+    from langchain_portkey_router.caching import CacheCall
     from portkey_router.cache.cache import CacheOptions
+    from portkey_router.cache.key import CacheKey
+    from portkey_router.cache.results import NewAnswer
     from portkey_router.cache.verbs import Chosen
 
 __all__ = ["RedisSemanticCache"]
@@ -24,7 +26,14 @@ __all__ = ["RedisSemanticCache"]
 _STRANGE = "strange message: no AIMessage"
 
 
-class RedisSemanticCache(BaseCache):
+class _How(TypedDict, total=False):
+    """How an answer is kept: as `SemanticCache.store` has it."""
+
+    ttl: float | None
+    namespace: str | None
+
+
+class RedisSemanticCache(CallAware):
     """Answers questions that were asked before, in these words or in others; a drop-in for `langchain_redis`'s.
 
     ```python
@@ -80,29 +89,53 @@ class RedisSemanticCache(BaseCache):
 
     def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """The generations stored for this prompt, or for one alike; None where there are none."""
-        hit = self.cache.lookup(self.cache.key_of_langchain(prompt, llm_string), generations_of_entry)
-        return as_hit(hit) if isinstance(hit, Hit) else None
+        key, call = self._asked(prompt, llm_string)
+        return None if key is None else _found(self.cache.lookup(key, generations_of_entry), call)
 
     async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """As `lookup`."""
-        hit = await self.cache.alookup(self.cache.key_of_langchain(prompt, llm_string), generations_of_entry)
-        return as_hit(hit) if isinstance(hit, Hit) else None
+        key, call = self._asked(prompt, llm_string)
+        return None if key is None else _found(await self.cache.alookup(key, generations_of_entry), call)
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """Keep the generations, if the policy will have them. The question's vector is that of its lookup."""
-        answer = new_answer(return_val)
-        if answer is None:
-            self.cache.refuse(_STRANGE)
-        else:
-            self.cache.store(self.cache.key_of_langchain(prompt, llm_string), answer)
+        if (kept := self._kept(prompt, llm_string, return_val)) is not None:
+            asked, answer, how = kept
+            self.cache.store(asked, answer, **how)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """As `update`."""
-        answer = new_answer(return_val)
+        if (kept := self._kept(prompt, llm_string, return_val)) is not None:
+            asked, answer, how = kept
+            await self.cache.astore(asked, answer, **how)
+
+    def _asked(self, prompt: str, llm_string: str) -> tuple[CacheKey | None, CacheCall | None]:
+        """The key to look up, None where the call would rather not; and the call, if it is one of ChatPortkey's."""
+        plain, call = call_of(llm_string)
+        if call is None:
+            return self.cache.key_of_langchain(prompt, plain), None
+        if call.no_cache:
+            return None, call
+        key = self.cache.key_of_langchain(prompt, plain, namespace=call.namespace)
+        if call.refresh:
+            call.missed = Miss(key, "refresh")
+        return (None if call.refresh else key), call
+
+    def _kept(
+        self, prompt: str, llm_string: str, generations: Sequence[Generation]
+    ) -> tuple[Miss | CacheKey, NewAnswer, _How] | None:
+        """What to store of an answer, and how; None for one that is not to be kept."""
+        plain, call = call_of(llm_string)
+        if call is not None and (call.no_cache or call.shared):
+            return None
+        answer = new_answer(generations)
         if answer is None:
             self.cache.refuse(_STRANGE)
-        else:
-            await self.cache.astore(self.cache.key_of_langchain(prompt, llm_string), answer)
+            return None
+        if call is None:
+            return self.cache.key_of_langchain(prompt, plain), answer, {}
+        asked = call.missed or self.cache.key_of_langchain(prompt, plain, namespace=call.namespace)
+        return asked, answer, {"ttl": call.ttl, "namespace": call.namespace}
 
     def clear(self, **kwargs: Unpack[Chosen]) -> None:  # type: ignore[override]  # LangChain's are Any
         """Remove every entry of this cache, or those chosen (see `SemanticCache.clear`)."""
@@ -111,3 +144,12 @@ class RedisSemanticCache(BaseCache):
     async def aclear(self, **kwargs: Unpack[Chosen]) -> None:  # type: ignore[override]  # as above
         """As `clear`."""
         await self.cache.aclear(**kwargs)
+
+
+def _found(result: Hit[list[Generation]] | Miss, call: CacheCall | None) -> RETURN_VAL_TYPE | None:
+    """A hit's generations; a miss is noted for the call, which need not look up again."""
+    if isinstance(result, Hit):
+        return as_hit(result)
+    if call is not None:
+        call.missed = result
+    return None

@@ -9,8 +9,19 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_portkey_router._blocks import register
 from langchain_portkey_router._convert import MODEL_PROVIDER, to_chunk, to_last_chunk, to_messages, to_result
+from langchain_portkey_router._replay import as_hits, cache_of, chunks_of
 from langchain_portkey_router._restart import RestartableChunk
 from langchain_portkey_router.cache_key import cache_key, config_mark, decides_by_metadata, route_headers
+from langchain_portkey_router.caching import (
+    CALL,
+    Asked,
+    CacheCall,
+    Refreshed,
+    chosen_cache,
+    hit_id,
+    tell_hit,
+    without_wishes,
+)
 from langchain_portkey_router.errors import as_langchain_errors
 from langchain_portkey_router.fields import PortkeyFields
 from langchain_portkey_router.runs import call_of_run, noted_run, with_noted_run
@@ -26,7 +37,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.language_models.base import LangSmithParams
     from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-    from langchain_core.outputs import ChatGenerationChunk, ChatResult
+    from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation
     from langchain_core.runnables import Runnable, RunnableConfig
     from langchain_core.tools import BaseTool
 
@@ -86,6 +97,7 @@ class ChatPortkey(PortkeyFields):
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """The key of LangChain's cache, made anew each time: fields may have changed, and the base class remembers."""
+        call: CacheCall | None = kwargs.pop(CALL, None)
         router = self._the_router()
         given = kwargs.get("portkey_config") or kwargs.get("config") or self.portkey_config
         config = given or router.settings.config
@@ -102,7 +114,10 @@ class ChatPortkey(PortkeyFields):
         }
         if config or "x-portkey-config" in headers or decides_by_metadata(strategy):
             more["metadata"] = {**(self.portkey_metadata or {}), **(kwargs.get("portkey_metadata") or {})}
-        return cache_key(dumpd(self)["kwargs"], {**kwargs, "stop": stop}, more)
+        if call is not None and not call.ours:
+            more["namespace"] = call.namespace  # other caches have none
+        key = cache_key(dumpd(self)["kwargs"], {**without_wishes(kwargs), "stop": stop}, more)
+        return key if call is None else call.key(key)
 
     # --- token counts before a call: estimates, nothing is downloaded (see `portkey_router.tokens`) -------------------
 
@@ -129,9 +144,12 @@ class ChatPortkey(PortkeyFields):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        call = self._cache_call(kwargs)
         router, options = self._prepare(stop, kwargs, run_manager)
         with as_langchain_errors:
-            return to_result(router.complete(to_messages(messages), **options))
+            completion = router.complete(to_messages(messages), **options, **call.for_router())
+        call.keeps(completion)
+        return to_result(completion)
 
     async def _agenerate(
         self,
@@ -140,9 +158,12 @@ class ChatPortkey(PortkeyFields):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        call = self._cache_call(kwargs)
         router, options = self._prepare(stop, kwargs, run_manager)
         with as_langchain_errors:
-            return to_result(await router.acomplete(to_messages(messages), **options))
+            completion = await router.acomplete(to_messages(messages), **options, **call.for_router())
+        call.keeps(completion)
+        return to_result(completion)
 
     def _stream(
         self,
@@ -151,10 +172,19 @@ class ChatPortkey(PortkeyFields):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
+        call, asked = self._asked(messages, stop, kwargs)
         router, options = self._prepare(stop, kwargs, run_manager, stream=True)
+        if asked and (found := asked.look_up()):
+            for piece in self._replay(found, call, router, options):
+                if run_manager is not None:
+                    run_manager.on_llm_new_token(piece.text, chunk=piece)
+                yield piece
+            return
         restarts = _restarts(router, options)
         with as_langchain_errors:
-            for item in router.run_stream(to_messages(messages), **options):
+            for item in router.run_stream(to_messages(messages), **options, **call.for_router()):
+                if isinstance(item, Completion) and call.keeps(item) and asked:
+                    asked.keep(item)
                 chunk = _piece(item, restarts=restarts)
                 if chunk is None:
                     continue
@@ -169,12 +199,21 @@ class ChatPortkey(PortkeyFields):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        call, asked = self._asked(messages, stop, kwargs)
         router, options = self._prepare(stop, kwargs, run_manager, stream=True)
+        if asked and (found := await asked.alook_up()):
+            for piece in self._replay(found, call, router, options):
+                if run_manager is not None:
+                    await run_manager.on_llm_new_token(piece.text, chunk=piece)
+                yield piece
+            return
         restarts = _restarts(router, options)
-        items = router.arun_stream(to_messages(messages), **options)
+        items = router.arun_stream(to_messages(messages), **options, **call.for_router())
         try:
             with as_langchain_errors:
                 async for item in items:
+                    if isinstance(item, Completion) and call.keeps(item) and asked:
+                        await asked.akeep(item)
                     chunk = _piece(item, restarts=restarts)
                     if chunk is None:
                         continue
@@ -260,6 +299,8 @@ class ChatPortkey(PortkeyFields):
         """The answer's chunks as they come, in the running loop."""
         return super().astream(input, with_noted_run(config), **kwargs)
 
+    # --- the cache: LangChain asks it for whole answers, and not for streams ---------------------------------------
+
     def _generate_with_cache(
         self,
         messages: list[BaseMessage],
@@ -267,8 +308,11 @@ class ChatPortkey(PortkeyFields):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        call = chosen_cache(self.cache, kwargs)
+        asks = super(ChatPortkey, self._with_wishes(call))._generate_with_cache
         with noted_run(run_manager):
-            return super()._generate_with_cache(messages, stop=stop, run_manager=run_manager, **kwargs)
+            result = asks(messages, stop=stop, run_manager=run_manager, **{**kwargs, CALL: call})
+        return self._given_out(result, call, stop, kwargs, run_manager)
 
     async def _agenerate_with_cache(
         self,
@@ -277,16 +321,70 @@ class ChatPortkey(PortkeyFields):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        call = chosen_cache(self.cache, kwargs)
+        asks = super(ChatPortkey, self._with_wishes(call))._agenerate_with_cache
         with noted_run(run_manager):
-            return await super()._agenerate_with_cache(messages, stop=stop, run_manager=run_manager, **kwargs)
+            result = await asks(messages, stop=stop, run_manager=run_manager, **{**kwargs, CALL: call})
+        return self._given_out(result, call, stop, kwargs, run_manager)
+
+    def _with_wishes(self, call: CacheCall) -> ChatPortkey:
+        """The model whose cache does what the call wants: itself, but where LangChain would ask one that cannot."""
+        if call.cache is None or call.ours or not (call.no_cache or call.refresh):
+            return self
+        return self.model_copy(update={"cache": False if call.no_cache else Refreshed(call.cache)})
+
+    def _convert_cached_generations(self, cache_val: list[Generation]) -> list[ChatGeneration]:
+        """LangChain's hits, as they are given out."""
+        return as_hits(super()._convert_cached_generations(cache_val))
+
+    def _given_out(
+        self,
+        result: ChatResult,
+        call: CacheCall,
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+        run_manager: RunManager | None,
+    ) -> ChatResult:
+        """A hit gets an id, as an answer of a model does, and is told."""
+        if call.asked or not result.generations or cache_of(result.generations[0].message) is None:
+            return result
+        for index, generation in enumerate(result.generations):
+            generation.message.id = hit_id(run_manager, index)
+        router, options = self._prepare(stop, kwargs, run_manager)
+        tell_hit(router, options, result.generations, began=call.began, streamed=False)
+        return result
+
+    def _asked(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> tuple[CacheCall, Asked | None]:
+        """For a stream: its call, and what is asked of the cache; None where LangChain has done that."""
+        if CALL in kwargs:
+            return self._cache_call(kwargs), None
+        call = chosen_cache(self.cache, kwargs)
+        key = self._get_llm_string(stop, **kwargs, **{CALL: call}) if call.cache else ""
+        return call, Asked.of(call, messages, key, self.output_version)
+
+    def _replay(
+        self, found: list[Generation], call: CacheCall, router: PortkeyRouter, options: dict[str, Any]
+    ) -> Iterator[ChatGenerationChunk]:
+        """A hit, as a stream brings it."""
+        generations = self._convert_cached_generations(found)
+        tell_hit(router, options, generations, began=call.began, streamed=True)
+        return chunks_of(generations[0])
 
     # --- what a call is made of ---------------------------------------------------------------------------------
+
+    def _cache_call(self, kwargs: dict[str, Any]) -> CacheCall:
+        """Taken out of the arguments, where LangChain's entry has put it; a call without it asks no cache."""
+        call: CacheCall | None = kwargs.pop(CALL, None)
+        return CacheCall(None, off=True) if call is None else call
 
     def _prepare(
         self, stop: list[str] | None, kwargs: dict[str, Any], run_manager: RunManager | None, *, stream: bool = False
     ) -> tuple[PortkeyRouter, dict[str, Any]]:
         """The router, and the arguments of its verbs: the model's own, with the call's over them."""
-        given = call_of_run({**kwargs, "stop": stop} if stop else kwargs, run_manager)
+        given = without_wishes({**kwargs, "stop": stop} if stop else kwargs)
+        given = call_of_run(given, run_manager)
         return self._the_router(), self._call_options(self.model_name, given, stream=stream)
 
 

@@ -9,6 +9,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.load.serializable import Serializable
 from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_validator
 
+from langchain_portkey_router.caching import as_cache
 from langchain_portkey_router.profiles import profile_of_all
 from portkey_router._version import __version__
 from portkey_router.describe import strategy_to_dict
@@ -102,16 +103,28 @@ class PortkeyFields(LangChainFields, ChatFields, BaseChatModel):
 
     streaming: bool = False
     """Whether `invoke` streams underneath, so that callback handlers see tokens."""
+    cache: Any = Field(default=None, exclude=True)
+    """Who answers what was asked before, streams too: a `RedisSemanticCache`, a `SemanticCache`, a URL, any cache of
+    LangChain's. None: LangChain's global one (`set_llm_cache`), else the environment's (`PORTKEY_CACHE_ENABLED`);
+    False: none. Per call: `no_cache`, `refresh`, `cache_ttl`, `namespace`."""
 
     if not TYPE_CHECKING:  # type checkers read the signature off the fields
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
             # Not in a validator: pydantic would wrap our error in its own, with the arguments, keys included, in it.
+            if "cache" in kwargs:
+                kwargs["cache"] = as_cache(kwargs["cache"])
+            super().__init__(*args, **kwargs)
             self._add_version("portkey-router", __version__)
             router = self._the_router()
             if self.model_name or self.strategy or self.portkey_config:
                 router.plan_for(self.model_name)  # a model that no key fits is told now, not at the first call
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """As the base's; a cache, its connections and its password belong to their process."""
+        state = super().__getstate__()
+        cache = self.cache if isinstance(self.cache, bool) else None
+        return {**state, "__dict__": {**state["__dict__"], "cache": cache}}
 
     @classmethod
     def get_lc_namespace(cls) -> list[str]:
@@ -125,11 +138,13 @@ class PortkeyFields(LangChainFields, ChatFields, BaseChatModel):
 
     def __setattr__(self, name: str, value: Any) -> None:
         before = self._resolve_model_profile() if name in _MODEL_FIELDS else None
-        super().__setattr__(name, value)
+        super().__setattr__(name, as_cache(value) if name == "cache" else value)
         self._forget(before if name in _MODEL_FIELDS else ...)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with these fields changed, which shares nothing that was made of the old ones."""
+        if update and "cache" in update:
+            update = {**update, "cache": as_cache(update["cache"])}
         copied = super().model_copy(update=update, deep=deep)
         copied._forget(self._resolve_model_profile() if update and "profile" not in update else ...)  # noqa: SLF001  (of our own class)
         return copied

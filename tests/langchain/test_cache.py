@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ from langchain_portkey_router import ChatPortkey, RedisSemanticCache
 from portkey_router.cache.cache import SemanticCache
 from portkey_router.errors import ConfigurationError
 from portkey_router.events import CacheLookup, capture_events
+from portkey_router.messages import Cost
 from tests.cache.words import Words
 
 if TYPE_CHECKING:
@@ -125,7 +127,7 @@ def test_a_hit_costs_nothing_and_says_what_it_saved(llm_cache: RedisSemanticCach
     assert {name: told["cache"][name] for name in saved} == saved
     assert (told["cache"]["layer"], told["cache"]["similarity"]) == ("exact", 1.0)
     assert told["cache"]["age_seconds"] >= 0
-    assert told["cost"] == {"amount": "0", "currency": "USD", "source": "cache", "model": "fake-1"}
+    assert Cost.from_dict(told["cost"]) == Cost(Decimal(0), "cache", None, "fake-1")
     assert "trace-1" not in json.dumps(one.response_metadata)
     assert one.response_metadata["model_name"] == "fake-1"
 
