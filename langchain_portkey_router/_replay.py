@@ -88,11 +88,15 @@ def chunks_of(generation: ChatGeneration) -> Iterator[ChatGenerationChunk]:
     told = message.response_metadata
     named = {name: told[name] for name in ("output_version",) if name in told}
     common = {"model_provider": told.get("model_provider", MODEL_PROVIDER), **named}
+    # Beside the first piece: in a chunk of their own, LangChain would make blocks of them that the content has as well.
+    beside = deepcopy(message.additional_kwargs)
     for part in _parts(message):
-        yield ChatGenerationChunk(message=AIMessageChunk(**part, response_metadata=common))
+        yield ChatGenerationChunk(message=AIMessageChunk(**part, additional_kwargs=beside, response_metadata=common))
+        beside = {}
     last = AIMessageChunk(
         content="",
         usage_metadata=getattr(message, "usage_metadata", None),
+        additional_kwargs=beside,
         response_metadata=told,
         name=message.name,
         chunk_position="last",
@@ -101,8 +105,6 @@ def chunks_of(generation: ChatGeneration) -> Iterator[ChatGenerationChunk]:
 
 
 def _parts(message: Any) -> Iterator[dict[str, Any]]:
-    if message.additional_kwargs:
-        yield {"content": "", "additional_kwargs": deepcopy(message.additional_kwargs)}
     if isinstance(message.content, str):
         yield from ({"content": piece} for piece in _PIECES.findall(message.content))
     elif message.content:

@@ -1,0 +1,52 @@
+"""The caches that a ChatPortkey may have, and where it may have them from."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from langchain_core.caches import InMemoryCache
+from langchain_core.globals import set_llm_cache
+
+from langchain_portkey_router import ChatPortkey, RedisSemanticCache
+from tests.cache.words import Words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langchain_core.caches import BaseCache
+
+OURS = ("memory", "redis")
+FOREIGN = "langchain's"
+PLACES = ("explicit", "global")
+GENEROUS = 20.0  # seconds: no answer is a miss because this machine is busy
+
+
+def ours(url: str, words: Words | None = None, **options: Any) -> RedisSemanticCache:
+    """One of ours, patient, under a name of its own."""
+    usual = {
+        "timeout": GENEROUS,
+        "connect_timeout": GENEROUS,
+        "name": f"test:{uuid4().hex}",
+        "distance_threshold": 0.15,
+    }
+    return RedisSemanticCache(words or Words(), url, **{**usual, **options})
+
+
+@contextlib.contextmanager
+def cached(kind: str, place: str, redis_url: Any = None, **options: Any) -> Iterator[tuple[ChatPortkey, Any]]:
+    """A model with such a cache, given to it or LangChain's global one; and the cache. Empty before and after."""
+    cache: BaseCache
+    if kind == FOREIGN:
+        cache = InMemoryCache()
+    else:
+        cache = ours("memory://" if kind == "memory" else redis_url())
+    try:
+        if place == "global":
+            set_llm_cache(cache)
+        given = {"cache": cache} if place == "explicit" else {}
+        yield ChatPortkey(**{"model": "gpt-4o", **given, **options}), cache
+    finally:
+        set_llm_cache(None)
+        cache.clear()

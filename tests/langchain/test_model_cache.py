@@ -1,0 +1,504 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.caches import InMemoryCache
+from langchain_core.globals import set_llm_cache
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langgraph.graph.message import add_messages
+from pydantic import BaseModel
+
+from langchain_portkey_router import ChatPortkey, UsageCallbackHandler
+from langchain_portkey_router.caching import CacheCall
+from portkey_router import sandbox, usage_report
+from portkey_router.errors import StreamInterruptedError
+from tests.cache.words import Words
+from tests.langchain.caches import FOREIGN, OURS, PLACES, cached, ours
+from tests.langchain.scripted import Scripted, said
+from tests.langchain.test_agents import get_weather
+from tests.langchain.verbs import VERBS, ask, total
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from portkey_router.sandbox import PortkeyDouble
+
+QUESTION = "How do I reset the password of my account?"
+STREAMS = ("stream", "astream")
+
+each_verb = pytest.mark.parametrize("verb", VERBS)
+each_stream = pytest.mark.parametrize("verb", STREAMS)
+
+
+@pytest.fixture(params=[(kind, place) for kind in (*OURS, FOREIGN) for place in PLACES], ids=" ".join)
+def any_cached(request: pytest.FixtureRequest, portkey: PortkeyDouble) -> Iterator[tuple[ChatPortkey, Any]]:
+    """A model with each kind of cache, given to it and global."""
+    kind, place = request.param
+    with cached(kind, place, lambda: request.getfixturevalue("redis_url")) as found:
+        yield found
+
+
+@pytest.fixture
+def llm(portkey: PortkeyDouble) -> ChatPortkey:
+    """A model with a cache of ours in memory."""
+    return ChatPortkey(model="gpt-4o", cache=ours("memory://"))
+
+
+@pytest.fixture
+def strict(portkey: PortkeyDouble) -> ChatPortkey:
+    """One whose cache takes no two questions for alike."""
+    return ChatPortkey(model="gpt-4o", cache=ours("memory://", distance_threshold=0.0))
+
+
+# ---- one cache for all verbs -----------------------------------------------------------------------------------------
+
+
+@each_verb
+def test_what_one_verb_stored_answers_every_verb(
+    any_cached: tuple[ChatPortkey, Any], portkey: PortkeyDouble, verb: str
+) -> None:
+    """Whole or in chunks: the text and its model; no usage, no cost, an id of its own, and what the hit has saved."""
+    llm, _ = any_cached
+    first = ask(llm, verb, QUESTION)
+    paid = first.response_metadata["portkey"]["cost"]["amount"]
+    assert first.usage_metadata is not None
+    assert float(paid) > 0
+    ids = {first.id}
+    for again in VERBS:
+        hit = ask(llm, again, QUESTION)
+        assert hit.text == first.text
+        ids.add(hit.id)
+        assert hit.usage_metadata == {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0, "total_cost": 0}
+        told = hit.response_metadata
+        assert (told["model_name"], told["finish_reason"]) == ("gpt-4o", "stop")
+        assert told["portkey"]["cost"]["amount"] == "0"
+        saved = told["portkey"]["cache"]
+        assert saved["layer"] in {"exact", "langchain"}
+        assert (saved["saved_input_tokens"], saved["saved_output_tokens"], saved["saved_cost"]) == (
+            first.usage_metadata["input_tokens"],
+            first.usage_metadata["output_tokens"],
+            paid,
+        )
+    assert len(ids) == 5
+    assert len(portkey.requests) == 1
+
+
+@each_stream
+def test_a_hit_is_replayed_in_chunks(any_cached: tuple[ChatPortkey, Any], verb: str) -> None:
+    """Several, which join to the answer; the last one says so, and it alone has the usage."""
+    llm, _ = any_cached
+    whole = llm.invoke(QUESTION)
+    chunks = list(llm.stream(QUESTION)) if verb == "stream" else asyncio.run(collected(llm))
+    assert len([chunk for chunk in chunks if chunk.text]) > 1
+    assert "".join(chunk.text for chunk in chunks) == whole.text
+    assert [bool(chunk.usage_metadata) for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    assert chunks[-1].chunk_position == "last"
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+async def collected(llm: Any, question: Any = QUESTION) -> list[AIMessageChunk]:
+    """A stream's chunks."""
+    return [chunk async for chunk in llm.astream(question)]
+
+
+@each_verb
+@pytest.mark.parametrize("kind", OURS)
+def test_one_lookup_one_embedding_one_store(
+    request: pytest.FixtureRequest, portkey: PortkeyDouble, kind: str, verb: str
+) -> None:
+    """However the miss was asked for, and whoever asked the cache: LangChain, the stream, the router."""
+    words = Words()
+    url = "memory://" if kind == "memory" else str(request.getfixturevalue("redis_url"))
+    cache = ours(url, words)
+    ask(ChatPortkey(model="gpt-4o", cache=cache), verb, QUESTION)
+    stats = cache.cache.stats()
+    assert (stats.lookups, stats.embedded, words.calls, stats.stored) == (1, 1, 1, 1)
+    assert cache.cache.count() == 1
+    cache.clear()
+
+
+@each_verb
+def test_a_question_alike_is_answered(llm: ChatPortkey, portkey: PortkeyDouble, verb: str) -> None:
+    """By meaning, streamed or not; and it says how near it was."""
+    first = llm.invoke(QUESTION)
+    hit = ask(llm, verb, "How do I reset the password of my account, bank?")
+    assert hit.text == first.text
+    told = hit.response_metadata["portkey"]["cache"]
+    assert told["layer"] == "semantic"
+    assert 0.85 < told["similarity"] < 1
+    assert len(portkey.requests) == 1
+
+
+def test_every_answer_of_n_is_kept(portkey: PortkeyDouble) -> None:
+    """A stream shows the first of `n` answers, and keeps all."""
+    llm = ChatPortkey(model="gpt-4o", n=3, cache=ours("memory://"))
+    streamed = total(list(llm.stream(QUESTION)))
+    [generations] = llm.generate([[HumanMessage(QUESTION)]]).generations
+    assert len(portkey.requests) == 1
+    assert len(generations) == 3
+    assert generations[0].text == streamed.text
+    assert len({each.message.id for each in generations if hasattr(each, "message")}) == 3
+
+
+@each_verb
+@pytest.mark.parametrize("first", ["invoke", "stream"])
+def test_blocks_of_v1(portkey: PortkeyDouble, first: str, verb: str) -> None:
+    """In `output_version="v1"` an answer comes back as the blocks that it was, reasoning among them."""
+    llm = ChatPortkey(model="o3", reasoning_effort="low", output_version="v1", cache=ours("memory://"))
+    whole, hit = ask(llm, first, QUESTION), ask(llm, verb, QUESTION)
+    assert len(portkey.requests) == 1
+    assert hit.text == whole.text
+    assert kinds(hit) == kinds(whole)
+    assert hit.response_metadata["output_version"] == "v1"
+
+
+def kinds(message: AIMessage) -> list[tuple[Any, Any]]:
+    """The blocks, without what numbers them."""
+    return [(block.get("type"), block.get("text") or block.get("reasoning")) for block in message.content_blocks]
+
+
+# ---- whose cache -----------------------------------------------------------------------------------------------------
+
+
+def test_an_explicit_cache_wins(portkey: PortkeyDouble) -> None:
+    """Over LangChain's global one, which then neither answers nor keeps, for whole answers and for streams."""
+    everybodys, own = ours("memory://"), ours("memory://")
+    set_llm_cache(everybodys)
+    try:
+        llm = ChatPortkey(model="gpt-4o", cache=own)
+        for verb in VERBS:
+            ask(llm, verb, QUESTION)
+        assert len(portkey.requests) == 1
+        assert (own.cache.count(), everybodys.cache.stats().lookups) == (1, 0)
+        without = ChatPortkey(model="gpt-4o", cache=False)
+        for verb in VERBS:
+            ask(without, verb, QUESTION)
+        assert len(portkey.requests) == 5
+        for verb in VERBS:
+            ask(ChatPortkey(model="gpt-4o", cache=True), verb, QUESTION)
+        assert len(portkey.requests) == 6
+        assert everybodys.cache.stats().lookups == 4
+    finally:
+        set_llm_cache(None)
+
+
+@each_verb
+def test_true_without_a_cache_is_an_error(portkey: PortkeyDouble, verb: str) -> None:
+    """As in LangChain, for streams too; before the network."""
+    with pytest.raises(ValueError, match="set_llm_cache"):
+        ask(ChatPortkey(model="gpt-4o", cache=True), verb, QUESTION)
+    assert not portkey.requests
+
+
+# ---- nobody sees another call's ------------------------------------------------------------------------------------
+
+
+def test_a_batch_gives_each_its_own(strict: ChatPortkey, portkey: PortkeyDouble) -> None:
+    """Many questions at once in threads and in tasks, streams among them: each is looked up, asked and stored once."""
+    questions = [f"What is the meaning of the word {word}?" for word in ("alpha", "beta", "gamma", "delta", "omega")]
+    asked = strict.batch([*questions, *(f"{each} In a table." for each in questions)])
+    assert [each.text for each in asked[:5]] == [answer for each in questions for answer in [strict.invoke(each).text]]
+
+    async def together() -> list[Any]:
+        tasks = [strict.ainvoke(f"{each} In a poem.") for each in questions]
+        return await asyncio.gather(*tasks, *(collected(strict, f"{each} In a song.") for each in questions))
+
+    found = asyncio.run(together())
+    texts = [each.text if isinstance(each, AIMessage) else total(each).text for each in found]
+    for question, text in zip(
+        [f"{each} In a {it}." for it in ("poem", "song") for each in questions], texts, strict=True
+    ):
+        assert question in text
+    stats = strict.cache.cache.stats()
+    assert (len(portkey.requests), stats.stored, stats.lookups) == (20, 20, 25)
+
+
+class Asking(Words):
+    """An encoder that first asks a model, by its own cache, something else."""
+
+    inner: Any = None
+    verb = "invoke"
+
+    def embed_query(self, text: str) -> list[float]:
+        """In a thread."""
+        if self.inner is not None and "inner" not in text:
+            ask(self.inner, self.verb, f"inner: {text}")
+        return super().embed_query(text)
+
+
+@pytest.mark.parametrize("inner", ["ours", "another's"])
+@pytest.mark.parametrize("verb", ["invoke", "stream"])
+def test_a_call_within_a_lookup(portkey: PortkeyDouble, inner: str, verb: str) -> None:
+    """An encoder that asks a model with the same cache, while it is looked up: each question keeps its own answer."""
+    words = Asking()
+    cache = ours("memory://", words, distance_threshold=0.0)
+    llm = ChatPortkey(model="gpt-4o", cache=cache)
+    words.inner = (
+        llm if inner == "ours" else Scripted(answers=[said("Said within.", finish_reason="stop")], cache=cache)
+    )
+    words.verb = verb if inner == "ours" else "invoke"
+    assert QUESTION in ask(llm, verb, QUESTION).text
+    words.inner = None
+    stats = cache.cache.stats()
+    assert (stats.lookups, stats.stored, cache.cache.count()) == (2, 2, 2)
+    kept = {entry.text: entry for entry in cache.cache.inspect()}
+    assert set(kept) == {QUESTION, f"inner: {QUESTION}"}
+    assert "inner" not in str(kept[QUESTION].answer)
+    within = "Said within." if inner != "ours" else f"inner: {QUESTION}"
+    assert within in str(kept[f"inner: {QUESTION}"].answer)
+
+
+def test_a_tool_that_asks_a_model(portkey: PortkeyDouble, llm: ChatPortkey) -> None:
+    """A chain whose step asks another model with the same cache: both answers are kept, under their own questions."""
+    other = ChatPortkey(model="gpt-4o-mini", cache=llm.cache)
+    chain = llm | (lambda answer: f"Shorten: {answer.text}") | other | StrOutputParser()
+    once, again = chain.invoke(QUESTION), chain.invoke(QUESTION)
+    assert once == again
+    assert len(portkey.requests) == 2
+    assert llm.cache.cache.count() == 2
+
+
+def test_no_call_is_remembered(llm: ChatPortkey) -> None:
+    """What a call notes of its cache is gone with it."""
+    for number in range(5):
+        for verb in VERBS:
+            ask(llm, verb, f"{QUESTION} {number}")
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, CacheCall)]
+
+
+# ---- what is kept ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["ours", "langchain's"])
+def streaming(request: pytest.FixtureRequest, portkey: PortkeyDouble) -> ChatPortkey:
+    """A model that tries once, with a cache of ours or with LangChain's."""
+    cache: Any = ours("memory://") if request.param == "ours" else InMemoryCache()
+    return ChatPortkey(model="gpt-4o", max_retries=0, cache=cache)
+
+
+def stored(llm: ChatPortkey) -> int:
+    """How many answers its cache holds."""
+    return len(llm.cache._cache) if isinstance(llm.cache, InMemoryCache) else llm.cache.cache.count()
+
+
+@each_stream
+def test_a_broken_stream_is_not_kept(streaming: ChatPortkey, portkey: PortkeyDouble, verb: str) -> None:
+    """Interrupted: the next call asks again."""
+    portkey.script("vk-openai", sandbox.Fault.cut(after=4))
+    with pytest.raises(StreamInterruptedError):
+        ask(streaming, verb, QUESTION)
+    assert stored(streaming) == 0
+    assert "cache" not in ask(streaming, verb, QUESTION).response_metadata["portkey"]
+    assert stored(streaming) == 1
+
+
+@each_stream
+def test_a_stream_left_early_is_not_kept(streaming: ChatPortkey, portkey: PortkeyDouble, verb: str) -> None:
+    """Closed after its first word."""
+
+    async def leave() -> None:
+        async for chunk in streaming.astream(QUESTION):
+            if chunk.text:
+                break
+
+    if verb == "astream":
+        asyncio.run(leave())
+    else:
+        chunks: Any = streaming.stream(QUESTION)
+        next(chunks)
+        chunks.close()
+    assert stored(streaming) == 0
+    ask(streaming, verb, QUESTION)
+    assert stored(streaming) == 1
+
+
+@each_stream
+def test_of_a_restarted_stream_the_whole_answer_is_kept(portkey: PortkeyDouble, verb: str) -> None:
+    """Of one that restarts and is whole, the second answer alone; of one that breaks again, nothing."""
+    llm = ChatPortkey(model="gpt-4o", on_stream_break="restart", max_retries=1, cache=ours("memory://"))
+    portkey.script("vk-openai", sandbox.Fault.cut(after=4), sandbox.Fault.cut(after=4))
+    with pytest.raises(StreamInterruptedError):
+        ask(llm, verb, QUESTION)
+    assert stored(llm) == 0
+    portkey.script("vk-openai", sandbox.Fault.cut(after=4))
+    whole = ask(llm, verb, QUESTION)
+    hits = [ask(llm, each, QUESTION) for each in VERBS]
+    assert {hit.text for hit in hits} == {whole.text}
+    assert whole.text.count("answers to") == 1
+    assert all(hit.response_metadata["portkey"]["cache"] for hit in hits)
+
+
+@each_verb
+@pytest.mark.parametrize("case", ["tool call", "cut short", "refusal"])
+def test_what_is_no_whole_answer_is_not_kept(portkey: PortkeyDouble, case: str, verb: str) -> None:
+    """Tool calls, answers cut by `max_tokens`, refusals: of whole answers and of streams."""
+    cache = ours("memory://")
+    llm: Any = ChatPortkey(model="gpt-4o", cache=cache, **({"max_tokens": 2} if case == "cut short" else {}))
+    question = QUESTION
+    if case == "tool call":
+        llm, question = llm.bind_tools([get_weather], tool_choice="any"), 'What is the weather in "Oslo"?'
+    if case == "refusal":
+        cache = llm.cache = ours("memory://", cache_if=lambda answers: "refusal" if answers[0].text else None)
+    for _ in range(2):
+        ask(llm, verb, question)
+    assert len(portkey.requests) == 2
+    assert cache.cache.count() == 0
+    assert sum(cache.cache.stats().refused.values()) == 2
+
+
+@each_stream
+def test_a_streamed_tool_call_is_not_kept_elsewhere(portkey: PortkeyDouble, verb: str) -> None:
+    """Nor in a cache of LangChain's, which itself keeps what `invoke` brings; and that comes back as a call."""
+    llm = ChatPortkey(model="gpt-4o", cache=InMemoryCache())
+    tools = llm.bind_tools([get_weather], tool_choice="any")
+    for _ in range(2):
+        ask(tools, verb, 'What is the weather in "Oslo"?')
+    assert (len(portkey.requests), stored(llm)) == (2, 0)
+    whole = ask(tools, "invoke", 'What is the weather in "Oslo"?')
+    hit = ask(tools, verb, 'What is the weather in "Oslo"?')
+    assert (len(portkey.requests), stored(llm)) == (3, 1)
+    assert hit.tool_calls == whole.tool_calls
+
+
+# ---- the frameworks around it ------------------------------------------------------------------------------------------
+
+
+class Heard(BaseCallbackHandler):
+    """What a handler is told of a call."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+        self.ends: list[Any] = []
+
+    def on_llm_new_token(self, token: Any, **_: Any) -> None:
+        """A piece."""
+        self.tokens.append(token)
+
+    def on_llm_end(self, response: Any, **_: Any) -> None:
+        """The whole."""
+        self.ends.append(response)
+
+
+@each_stream
+def test_handlers_hear_a_hit_as_any_stream(llm: ChatPortkey, verb: str) -> None:
+    """Each piece once, and one end with the whole answer, its usage 0."""
+    whole, heard = llm.invoke(QUESTION), Heard()
+    ask(llm.with_config(callbacks=[heard]), verb, QUESTION)
+    assert "".join(heard.tokens) == whole.text
+    assert len([token for token in heard.tokens if token]) > 1
+    [end] = heard.ends
+    [[generation]] = end.generations
+    assert generation.text == whole.text
+    assert generation.message.usage_metadata["total_tokens"] == 0
+
+
+@pytest.mark.parametrize("first", ["invoke", "stream"])
+def test_events_of_a_chain(llm: ChatPortkey, portkey: PortkeyDouble, first: str) -> None:
+    """`astream_events` of a chain: the pieces and the end, from the model as from the cache."""
+    prompt = ChatPromptTemplate.from_messages([("system", "Be brief."), ("human", "{question}")])
+    chain = prompt | llm | StrOutputParser()
+    asked: Any = {"question": QUESTION}
+    text = chain.invoke(asked) if first == "invoke" else "".join(chain.stream(asked))
+
+    async def events() -> list[Any]:
+        return [event async for event in chain.astream_events(asked, version="v2")]
+
+    told = asyncio.run(events())
+    pieces = [event["data"]["chunk"].text for event in told if event["event"] == "on_chat_model_stream"]
+    [end] = [event["data"]["output"] for event in told if event["event"] == "on_chat_model_end"]
+    assert "".join(pieces) == end.text == text
+    assert len(portkey.requests) == 1
+    assert end.response_metadata["portkey"]["cache"]["layer"] == "exact"
+
+
+def test_events_of_v3(llm: ChatPortkey, portkey: PortkeyDouble) -> None:
+    """`stream_events(version="v3")` is a stream too."""
+    whole = llm.invoke(QUESTION)
+    stream: Any = llm.stream_events(QUESTION, version="v3")
+    assert str(stream.text) == whole.text
+    assert len(portkey.requests) == 1
+
+
+class Person(BaseModel):
+    """A person."""
+
+    name: str
+    age: int
+
+
+@each_verb
+def test_structured_output(llm: ChatPortkey, portkey: PortkeyDouble, verb: str) -> None:
+    """An object by its schema is text, and is kept; streamed from the cache it is parsed again."""
+    people = llm.with_structured_output(Person, method="json_schema")
+    first: Any = people.invoke('"Ada" is 36')
+    if verb.endswith("stream"):
+        found = list(people.stream('"Ada" is 36'))[-1] if verb == "stream" else asyncio.run(last(people, '"Ada" is 36'))
+    else:
+        found = people.invoke('"Ada" is 36') if verb == "invoke" else asyncio.run(people.ainvoke('"Ada" is 36'))
+    assert first == found == Person(name="Ada", age=36)
+    assert len(portkey.requests) == 1
+
+
+async def last(runnable: Any, question: str) -> Any:
+    """The last of a stream."""
+    return [each async for each in runnable.astream(question)][-1]
+
+
+@pytest.mark.parametrize("color", ["sync", "async"])
+def test_an_agent(llm: ChatPortkey, portkey: PortkeyDouble, color: str) -> None:
+    """It asks for its tool anew, and has its last answer from the cache; the conversation grows by every message."""
+    agent = create_agent(llm, [get_weather], system_prompt="Be brief.")
+    asked: Any = {"messages": [HumanMessage('What is the weather in "Oslo"?')]}
+
+    def run() -> Any:
+        return agent.invoke(asked) if color == "sync" else asyncio.run(agent.ainvoke(asked))
+
+    one, two = run()["messages"], run()["messages"]
+    assert [message.type for message in two] == ["human", "ai", "tool", "ai"]
+    assert len(portkey.requests) == 3
+    assert two[-1].text == one[-1].text
+    assert two[-1].response_metadata["portkey"]["cache"]["layer"] == "exact"
+    assert two[-1].id != one[-1].id
+    conversation: Any = add_messages(one, two[1:])
+    assert len(conversation) == len(one) + 3
+
+
+@each_verb
+@pytest.mark.parametrize("kind", ["memory", FOREIGN])
+def test_reports_count_hits(portkey: PortkeyDouble, kind: str, verb: str) -> None:
+    """A call and a hit, and no spend: in LangChain's handler, and in the report of the router's own events."""
+    with cached(kind, "explicit") as (llm, _), UsageCallbackHandler() as usage, usage_report() as report:
+        tagged: Any = llm.with_config(metadata={"user": "u1"})
+        for _ in range(3):
+            ask(tagged, verb, QUESTION)
+    for each in (usage, report):
+        assert (each.totals.calls, each.totals.hits) == (3, 2)
+        assert each.totals.total_tokens == report.calls[0].usage.total_tokens  # type: ignore[union-attr]  # it has one
+        assert each.cost_usd == report.calls[0].cost.amount  # type: ignore[union-attr]  # as above
+    assert [call.cache for call in report.calls] == [None] + ["exact" if kind == "memory" else "langchain"] * 2
+    assert {call.tags["user"] for call in report.calls} == {"u1"}
+    assert [call.streamed for call in report.calls] == [verb.endswith("stream")] * 3
+
+
+def test_threads_share_a_cache(strict: ChatPortkey, portkey: PortkeyDouble) -> None:
+    """Eight threads, four verbs, three questions: each thread has its question's answer."""
+    questions = [f"{QUESTION} Number {number}, in words." for number in ("one", "two", "three")]
+    for question in questions:
+        strict.invoke(question)
+
+    def work(number: int) -> bool:
+        question = questions[number % 3]
+        return question in ask(strict, VERBS[number % 4], question).text
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(48)))
+    assert len(portkey.requests) == 3
