@@ -15,7 +15,7 @@ from tests.cache.words import Words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langchain_core.caches import BaseCache
+    from portkey_router.sandbox import PortkeyDouble
 
 OURS = ("memory", "redis")
 FOREIGN = "langchain's"
@@ -34,14 +34,15 @@ def ours(url: str, words: Words | None = None, **options: Any) -> RedisSemanticC
     return RedisSemanticCache(words or Words(), url, **{**usual, **options})
 
 
+def sent(server: PortkeyDouble) -> int:
+    """How many requests it has had."""
+    return len(server.requests)
+
+
 @contextlib.contextmanager
 def cached(kind: str, place: str, redis_url: Any = None, **options: Any) -> Iterator[tuple[ChatPortkey, Any]]:
     """A model with such a cache, given to it or LangChain's global one; and the cache. Empty before and after."""
-    cache: BaseCache
-    if kind == FOREIGN:
-        cache = InMemoryCache()
-    else:
-        cache = ours("memory://" if kind == "memory" else redis_url())
+    cache = InMemoryCache() if kind == FOREIGN else ours("memory://" if kind == "memory" else redis_url())
     try:
         if place == "global":
             set_llm_cache(cache)
