@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from portkey_router.bound import Bound, PartBounds, bound_of
     from portkey_router.budget import Budget, BudgetState, LedgerReport, LimitState, RateLimit, Reservation
     from portkey_router.cache.cache import SemanticCache
+    from portkey_router.cache.calibrate import Calibration, calibrate
     from portkey_router.cache.guards import Guards
     from portkey_router.cache.local_embeddings import LocalEmbeddings
     from portkey_router.cache.results import CacheStats, Hit, Miss, StoredEntry
@@ -129,6 +130,7 @@ __all__ = [
     "CacheLookup",
     "CacheStats",
     "CacheUse",
+    "Calibration",
     "CallFinished",
     "CallOptions",
     "ChatMessage",
@@ -208,6 +210,7 @@ __all__ = [
     "bound_of",
     "build_ledger",
     "build_router",
+    "calibrate",
     "capture_events",
     "listening",
     "load_portkey_prices",
@@ -228,6 +231,8 @@ _LAZY = {
     "RateLimit": "portkey_router.budget",
     "Reservation": "portkey_router.budget",
     "SemanticCache": "portkey_router.cache.cache",
+    "Calibration": "portkey_router.cache.calibrate",
+    "calibrate": "portkey_router.cache.calibrate",
     "Guards": "portkey_router.cache.guards",
     "LocalEmbeddings": "portkey_router.cache.local_embeddings",
     "CacheStats": "portkey_router.cache.results",
