@@ -13,7 +13,7 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, Generation
 
-from langchain_portkey_router._replay import OF_THE_CALL, free
+from langchain_portkey_router._replay import OF_THE_CALL, told_of_hit
 from portkey_router.cache.entry import CorruptEntryError
 from portkey_router.cache.policy import answer_of_generations
 from portkey_router.cache.results import NewAnswer
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["KIND", "as_hit", "generations_of_entry", "new_answer"]
 
 KIND = "langchain"
+
 
 # ---- to JSON ---------------------------------------------------------------------------------------------------------
 
@@ -60,15 +61,23 @@ def _dumped(generation: Generation) -> dict[str, Any]:
     info = _plain(generation.generation_info or {})
     if message is None:
         return {"text": generation.text, "info": info or None}
+    told = _plain(message.response_metadata)
     return {
         "content": message.content,
         "info": info or None,
         "name": message.name,
         "more": _plain(message.additional_kwargs),
-        "meta": {name: part for name, part in _plain(message.response_metadata).items() if name not in OF_THE_CALL},
+        "meta": {name: part for name, part in told.items() if name not in OF_THE_CALL},
+        "served": _served(told),
         "calls": message.tool_calls or None,
         "invalid_calls": message.invalid_tool_calls or None,
     }
+
+
+def _served(told: dict[str, Any]) -> dict[str, Any] | None:
+    """Who answered, where ChatPortkey says it."""
+    ours = told.get("portkey") or {}
+    return {name: ours[name] for name in ("provider", "target") if ours.get(name)} or None
 
 
 def _plain(told: dict[str, Any]) -> dict[str, Any]:
@@ -112,7 +121,7 @@ def _loaded(told: Any) -> Generation:
         content=told["content"],
         name=told["name"],
         additional_kwargs=told["more"],
-        response_metadata=told["meta"],
+        response_metadata={**told["meta"], "portkey": told.get("served")},
         tool_calls=told["calls"] or [],
         invalid_tool_calls=told["invalid_calls"] or [],
     )
@@ -130,5 +139,6 @@ def as_hit(hit: Hit[list[Generation]]) -> list[Generation]:
             message = generation.message
             message.id = f"lc_cache--{uuid4()}"
             message.usage_metadata = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
-            message.response_metadata["portkey"] = {"cache": told, "cost": free(hit.entry.model)}
+            served = message.response_metadata.get("portkey") or {}
+            message.response_metadata["portkey"] = told_of_hit(hit.entry.model, served, told)
     return hit.value

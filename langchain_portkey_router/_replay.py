@@ -13,16 +13,15 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 
 from langchain_portkey_router._convert import MODEL_PROVIDER, to_result
-from portkey_router.messages import Cost
+from portkey_router.describe import route_to_dict
+from portkey_router.messages import Completion, Cost, Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from langchain_core.messages import ToolCallChunk
 
-    from portkey_router.messages import Completion
-
-__all__ = ["OF_THE_CALL", "as_hits", "cache_of", "chunks_of", "free", "generations_of"]
+__all__ = ["OF_THE_CALL", "as_hits", "cache_of", "chunks_of", "generations_of", "told_of_hit"]
 
 # Of a message's metadata: of the call that was made, and none of the answer's.
 OF_THE_CALL = frozenset(
@@ -32,9 +31,12 @@ OF_THE_CALL = frozenset(
 _PIECES = re.compile(r"(?:\s*\S+){1,4}\s*|\s+")
 
 
-def free(model: str | None) -> dict[str, Any]:
-    """The cost of an answer from a cache."""
-    return Cost(Decimal(0), "cache", None, model or "").as_dict()
+def told_of_hit(model: str | None, served: Mapping[str, Any], cache: Mapping[str, Any]) -> dict[str, Any]:
+    """The `portkey` block of an answer from a cache: as the router writes it, with who once `served` it, and cost 0."""
+    provider, named = served.get("provider"), model or ""
+    route = Route("", served.get("target") or "", provider=provider)
+    free = Cost(Decimal(0), "cache", provider, named)
+    return route_to_dict(Completion((), named, route, cost=free, cache=cache))
 
 
 def cache_of(message: Any) -> dict[str, Any] | None:
@@ -58,8 +60,7 @@ def _as_hit(generation: ChatGeneration) -> ChatGeneration:
         return generation
     told = dict(message.response_metadata)
     if cache_of(message) is None:
-        model = told.get("model_name")
-        portkey = {"cache": _saved(message), "cost": free(model)}
+        portkey = told_of_hit(told.get("model_name"), told.get("portkey") or {}, _saved(message))
         told = {**{name: value for name, value in told.items() if name not in OF_THE_CALL}, "portkey": portkey}
     # LangChain marks its hits by a `total_cost` of 0.
     usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0, "total_cost": 0}

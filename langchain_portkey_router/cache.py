@@ -8,6 +8,7 @@ from langchain_portkey_router._generations import as_hit, generations_of_entry, 
 from langchain_portkey_router.caching import CallAware, call_of
 from portkey_router.cache.cache import DEFAULT_DISTANCE, DEFAULT_TTL, SemanticCache
 from portkey_router.cache.results import Hit, Miss
+from portkey_router.flow.cache_steps import in_a_cache, within_a_cache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from portkey_router.cache.key import CacheKey
     from portkey_router.cache.results import NewAnswer
     from portkey_router.cache.verbs import Chosen
+    from portkey_router.messages import CacheUse
 
 __all__ = ["RedisSemanticCache"]
 
@@ -30,6 +32,8 @@ class _How(TypedDict, total=False):
     """How an answer is kept: as `SemanticCache.store` has it."""
 
     ttl: float | None
+    tags: Sequence[str]
+    tenant: str | None
     namespace: str | None
 
 
@@ -90,43 +94,56 @@ class RedisSemanticCache(CallAware):
     def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """The generations stored for this prompt, or for one alike; None where there are none."""
         key, call = self._asked(prompt, llm_string)
-        return None if key is None else _found(self.cache.lookup(key, generations_of_entry), call)
+        if key is None:
+            return None
+        with within_a_cache():
+            return _found(self.cache.lookup(key, generations_of_entry), call)
 
     async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """As `lookup`."""
         key, call = self._asked(prompt, llm_string)
-        return None if key is None else _found(await self.cache.alookup(key, generations_of_entry), call)
+        if key is None:
+            return None
+        with within_a_cache():
+            return _found(await self.cache.alookup(key, generations_of_entry), call)
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """Keep the generations, if the policy will have them. The question's vector is that of its lookup."""
         if (kept := self._kept(prompt, llm_string, return_val)) is not None:
             asked, answer, how = kept
-            self.cache.store(asked, answer, **how)
+            with within_a_cache():
+                self.cache.store(asked, answer, **how)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """As `update`."""
         if (kept := self._kept(prompt, llm_string, return_val)) is not None:
             asked, answer, how = kept
-            await self.cache.astore(asked, answer, **how)
+            with within_a_cache():
+                await self.cache.astore(asked, answer, **how)
 
     def _asked(self, prompt: str, llm_string: str) -> tuple[CacheKey | None, CacheCall | None]:
-        """The key to look up, None where the call would rather not; and the call, if it is one of ChatPortkey's."""
+        """The key to look up, None where the call would rather not; and the call, if it is one of ChatPortkey's.
+
+        A call that a cache makes (its encoder may ask a model) has no cache: it would come here again and again.
+        """
         plain, call = call_of(llm_string)
+        if in_a_cache():
+            return None, call
         if call is None:
             return self.cache.key_of_langchain(prompt, plain), None
-        if call.no_cache:
+        if call.use.off:
             return None, call
-        key = self.cache.key_of_langchain(prompt, plain, namespace=call.namespace)
-        if call.refresh:
+        key = self.cache.key_of_langchain(prompt, plain, tenant=call.use.tenant, namespace=call.use.namespace)
+        if call.use.refresh:
             call.missed = Miss(key, "refresh")
-        return (None if call.refresh else key), call
+        return (None if call.use.refresh else key), call
 
     def _kept(
         self, prompt: str, llm_string: str, generations: Sequence[Generation]
     ) -> tuple[Miss | CacheKey, NewAnswer, _How] | None:
         """What to store of an answer, and how; None for one that is not to be kept."""
         plain, call = call_of(llm_string)
-        if call is not None and (call.no_cache or call.shared):
+        if in_a_cache() or (call is not None and (call.use.off or call.shared)):
             return None
         answer = new_answer(generations)
         if answer is None:
@@ -134,8 +151,10 @@ class RedisSemanticCache(CallAware):
             return None
         if call is None:
             return self.cache.key_of_langchain(prompt, plain), answer, {}
-        asked = call.missed or self.cache.key_of_langchain(prompt, plain, namespace=call.namespace)
-        return asked, answer, {"ttl": call.ttl, "namespace": call.namespace}
+        asked = call.missed or self.cache.key_of_langchain(
+            prompt, plain, tenant=call.use.tenant, namespace=call.use.namespace
+        )
+        return asked, answer, _how(call.use)
 
     def clear(self, **kwargs: Unpack[Chosen]) -> None:  # type: ignore[override]  # LangChain's are Any
         """Remove every entry of this cache, or those chosen (see `SemanticCache.clear`)."""
@@ -153,3 +172,7 @@ def _found(result: Hit[list[Generation]] | Miss, call: CacheCall | None) -> RETU
     if call is not None:
         call.missed = result
     return None
+
+
+def _how(use: CacheUse) -> _How:
+    return {"ttl": use.ttl, "tags": use.tags, "tenant": use.tenant, "namespace": use.namespace}

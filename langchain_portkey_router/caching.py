@@ -8,7 +8,7 @@ whichever thread, task, batch or nested call, and a cache of ours looks up once,
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import urandom
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -21,7 +21,8 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from langchain_portkey_router._replay import generations_of
 from portkey_router.errors import ConfigurationError
 from portkey_router.events import CallFinished
-from portkey_router.messages import Cost, Usage
+from portkey_router.flow.cache_use import CACHE_OPTIONS, cache_use_of
+from portkey_router.messages import CacheUse, CallOptions, Cost, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from langchain_core.outputs import ChatGeneration, Generation
 
     from langchain_portkey_router.runs import RunManager
+    from portkey_router.cache.cache import SemanticCache
     from portkey_router.cache.results import Miss
     from portkey_router.messages import Completion
     from portkey_router.router import PortkeyRouter
@@ -52,31 +54,27 @@ __all__ = [
 
 CALL = "portkey_cache_call"
 """The argument by which a call's state goes from LangChain's entry through LangChain to `_generate`."""
-# The arguments of a call that are about its cache, and what they are in a `CacheCall`.
-_WISHES = {"no_cache": "no_cache", "refresh": "refresh", "cache_ttl": "ttl", "namespace": "namespace"}
 
 
 class CallAware(BaseCache):
-    """A cache that knows a `CallKey`, and writes into its call what it finds."""
+    """A cache over a `SemanticCache` that knows a `CallKey`, and writes into its call what it finds."""
+
+    cache: SemanticCache
 
 
 @dataclass(slots=True, eq=False)
 class CacheCall:
     """What one call wants of its cache, and what has become of it.
 
-    `cache` is the one to ask, None for none of LangChain's; `off`: for none at all. `no_cache`: ask nobody, keep
-    nothing; `refresh`: ask nobody, keep the new answer; `ttl` in seconds and `namespace` are the entry's.
+    `cache` is the one of LangChain's to ask, explicit or global, `use` what the call says of it. Without one the
+    router's own is asked, unless `use` is off.
 
     `missed` is what a cache of ours has found; `asked` says that the model has been asked then, `shared` that its
     answer is another call's, which keeps it.
     """
 
     cache: BaseCache | None
-    off: bool = False
-    no_cache: bool = False
-    refresh: bool = False
-    ttl: float | None = None
-    namespace: str | None = None
+    use: CacheUse
     missed: Miss | None = None
     asked: bool = False
     shared: bool = False
@@ -91,18 +89,21 @@ class CacheCall:
         """The call's key in its cache; for ours, one that it knows the call by."""
         return CallKey(llm_string, self) if self.ours else llm_string
 
-    def for_router(self) -> dict[str, Any]:
-        """What the router is to know: who has looked up and will keep. Once: a second call would be another question's."""
-        missed = None if self.asked else self.missed
-        self.asked = True
-        if self.cache is None and not self.off:
-            wishes = {name: getattr(self, own) for name, own in _WISHES.items()}
-            return {name: wish for name, wish in wishes.items() if wish not in {None, False}}
-        return {}
+    def for_router(self) -> CacheUse:
+        """What is left for the router: with a cache of ours, to wait for equal calls in flight; with others, nothing.
+
+        What was looked up holds for one call: a subclass that asks the model twice asks another question.
+        """
+        missed, self.asked = None if self.asked else self.missed, True
+        if self.cache is None:
+            return self.use
+        if not isinstance(self.cache, CallAware) or missed is None or self.use.off:
+            return CacheUse(off=True)
+        return replace(self.use, cache=self.cache.cache, missed=missed, stores_itself=True)
 
     def keeps(self, completion: Completion) -> bool:
-        """Whether this answer is the call's own to keep, and no other call's."""
-        self.shared = False
+        """Whether an answer is this call's to keep, and not another call's."""
+        self.shared = completion.cache is not None
         return not self.shared
 
 
@@ -140,7 +141,7 @@ class Asked:
         cls, call: CacheCall, messages: Sequence[BaseMessage], llm_string: str, output_version: str | None
     ) -> Asked | None:
         """The same prompt and key as LangChain's; None where there is nobody to ask."""
-        if call.cache is None or (call.no_cache and not call.ours):
+        if call.cache is None or (call.use.off and not call.ours):
             return None
         prompt = dumps([each if each.id is None else each.model_copy(update={"id": None}) for each in messages])
         return cls(call, call.cache, prompt, llm_string, output_version)
@@ -165,7 +166,7 @@ class Asked:
 
     @property
     def _blind(self) -> bool:
-        return self.call.refresh and not self.call.ours  # ours notes the key, for storing
+        return self.call.use.refresh and not self.call.ours  # ours notes the key, for storing
 
     def _to_keep(self, completion: Completion) -> list[ChatGeneration]:
         """The generations, none where they are not to be kept: a cache of ours judges for itself."""
@@ -210,7 +211,7 @@ class Refreshed(BaseCache):
 
 def without_wishes(given: Mapping[str, Any]) -> dict[str, Any]:
     """A call's arguments without those about its cache."""
-    return {name: value for name, value in given.items() if name not in _WISHES}
+    return {name: value for name, value in given.items() if name not in CACHE_OPTIONS}
 
 
 def hit_id(run_manager: RunManager | None, index: int) -> str:
@@ -271,17 +272,22 @@ def as_cache(given: Any) -> BaseCache | bool | None:
 
 
 def chosen_cache(given: Any, call: Mapping[str, Any]) -> CacheCall:
-    """The cache of a call whose model has been `given` one, and what the call wants of it.
+    """The cache of a call whose model has been `given` one, and what the call says of it.
 
-    Raises `ConfigurationError` for `cache=True` where there is none, and for a `cache_ttl` that it could not keep.
+    Raises `ConfigurationError` for `cache=True` where there is none, and for what the cache could not do.
     """
-    cache = given if isinstance(given, BaseCache) else None if given is False else get_llm_cache()
+    use = cache_use_of(_OWN, call) or _PLAIN
+    if given is False:
+        return CacheCall(None, replace(use, off=True))
+    cache = given if isinstance(given, BaseCache) else get_llm_cache()
     if cache is None and given is True:
         msg = "cache=True, and LangChain has no cache: call set_llm_cache(...) first, or give the model cache=..."
         raise ConfigurationError(msg)
-    wishes: dict[str, Any] = {ours: call[name] for name, ours in _WISHES.items() if call.get(name) is not None}
-    chosen = CacheCall(cache, off=given is False, **wishes)
-    if chosen.ttl is not None and cache is not None and not chosen.ours:
-        msg = f"{type(cache).__name__} keeps every answer equally long: cache_ttl= is for a RedisSemanticCache."
+    chosen = CacheCall(cache, use)
+    if cache is not None and not chosen.ours and (use.ttl is not None or use.tags):
+        msg = f"{type(cache).__name__} has no cache_ttl= and no cache_tags= for one answer; a RedisSemanticCache has."
         raise ConfigurationError(msg)
     return chosen
+
+
+_OWN, _PLAIN = CallOptions(), CacheUse()

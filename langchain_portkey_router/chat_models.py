@@ -26,7 +26,7 @@ from langchain_portkey_router.errors import as_langchain_errors
 from langchain_portkey_router.fields import PortkeyFields
 from langchain_portkey_router.runs import call_of_run, noted_run, with_noted_run
 from langchain_portkey_router.structured import Method, structured_output
-from portkey_router.messages import Chunk, Completion
+from portkey_router.messages import CacheUse, Chunk, Completion
 from portkey_router.tokens import tokens_of_messages, tokens_of_text
 from portkey_router.wire.tool_choice import as_tool_choice
 
@@ -115,7 +115,8 @@ class ChatPortkey(PortkeyFields):
         if config or "x-portkey-config" in headers or decides_by_metadata(strategy):
             more["metadata"] = {**(self.portkey_metadata or {}), **(kwargs.get("portkey_metadata") or {})}
         if call is not None and not call.ours:
-            more["namespace"] = call.namespace  # other caches have none
+            apart = {"tenant": call.use.tenant, "namespace": call.use.namespace}  # which other caches do not have
+            more["apart"] = {name: value for name, value in apart.items() if value}
         key = cache_key(dumpd(self)["kwargs"], {**without_wishes(kwargs), "stop": stop}, more)
         return key if call is None else call.key(key)
 
@@ -147,7 +148,7 @@ class ChatPortkey(PortkeyFields):
         call = self._cache_call(kwargs)
         router, options = self._prepare(stop, kwargs, run_manager)
         with as_langchain_errors:
-            completion = router.complete(to_messages(messages), **options, **call.for_router())
+            completion = router.complete(to_messages(messages), **options, cache_use=call.for_router())
         call.keeps(completion)
         return to_result(completion)
 
@@ -161,7 +162,7 @@ class ChatPortkey(PortkeyFields):
         call = self._cache_call(kwargs)
         router, options = self._prepare(stop, kwargs, run_manager)
         with as_langchain_errors:
-            completion = await router.acomplete(to_messages(messages), **options, **call.for_router())
+            completion = await router.acomplete(to_messages(messages), **options, cache_use=call.for_router())
         call.keeps(completion)
         return to_result(completion)
 
@@ -182,7 +183,7 @@ class ChatPortkey(PortkeyFields):
             return
         restarts = _restarts(router, options)
         with as_langchain_errors:
-            for item in router.run_stream(to_messages(messages), **options, **call.for_router()):
+            for item in router.run_stream(to_messages(messages), **options, cache_use=call.for_router()):
                 if isinstance(item, Completion) and call.keeps(item) and asked:
                     asked.keep(item)
                 chunk = _piece(item, restarts=restarts)
@@ -208,7 +209,7 @@ class ChatPortkey(PortkeyFields):
                 yield piece
             return
         restarts = _restarts(router, options)
-        items = router.arun_stream(to_messages(messages), **options, **call.for_router())
+        items = router.arun_stream(to_messages(messages), **options, cache_use=call.for_router())
         try:
             with as_langchain_errors:
                 async for item in items:
@@ -329,9 +330,9 @@ class ChatPortkey(PortkeyFields):
 
     def _with_wishes(self, call: CacheCall) -> ChatPortkey:
         """The model whose cache does what the call wants: itself, but where LangChain would ask one that cannot."""
-        if call.cache is None or call.ours or not (call.no_cache or call.refresh):
+        if call.cache is None or call.ours or not (call.use.off or call.use.refresh):
             return self
-        return self.model_copy(update={"cache": False if call.no_cache else Refreshed(call.cache)})
+        return self.model_copy(update={"cache": False if call.use.off else Refreshed(call.cache)})
 
     def _convert_cached_generations(self, cache_val: list[Generation]) -> list[ChatGeneration]:
         """LangChain's hits, as they are given out."""
@@ -377,7 +378,7 @@ class ChatPortkey(PortkeyFields):
     def _cache_call(self, kwargs: dict[str, Any]) -> CacheCall:
         """Taken out of the arguments, where LangChain's entry has put it; a call without it asks no cache."""
         call: CacheCall | None = kwargs.pop(CALL, None)
-        return CacheCall(None, off=True) if call is None else call
+        return CacheCall(None, CacheUse(off=True)) if call is None else call
 
     def _prepare(
         self, stop: list[str] | None, kwargs: dict[str, Any], run_manager: RunManager | None, *, stream: bool = False

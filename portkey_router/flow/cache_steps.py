@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from portkey_router.cache.results import Hit, Miss, NewAnswer
     from portkey_router.wire.http import Expiry
 
-__all__ = ["Follow", "Join", "Lookup", "Store", "in_a_cache"]
+__all__ = ["Follow", "Join", "Lookup", "Store", "in_a_cache", "within_a_cache"]
 
 _busy: ContextVar[bool] = ContextVar("portkey_router_in_a_cache", default=False)
 
@@ -31,7 +31,8 @@ def in_a_cache() -> bool:
 
 
 @contextlib.contextmanager
-def _in_a_cache() -> Iterator[None]:
+def within_a_cache() -> Iterator[None]:
+    """What the block calls is called by a cache."""
     token = _busy.set(True)
     try:
         yield
@@ -56,12 +57,12 @@ class Lookup(Performed):
 
     def perform(self) -> Hit[Any] | Miss:
         """In this thread."""
-        with _in_a_cache():
+        with within_a_cache():
             return self.cache.lookup(self.key, self.read, call_id=self.call_id)
 
     async def aperform(self) -> Hit[Any] | Miss:
         """In the running loop."""
-        with _in_a_cache():
+        with within_a_cache():
             async with asyncio.timeout(self.expiry.remaining()):
                 return await self.cache.alookup(self.key, self.read, call_id=self.call_id)
 
@@ -78,12 +79,12 @@ class Store(Performed):
 
     def perform(self) -> str | None:
         """In this thread."""
-        with _in_a_cache():
+        with within_a_cache():
             return self.cache.store(self.asked, self.answer, **self.terms)
 
     async def aperform(self) -> str | None:
         """In the running loop."""
-        with _in_a_cache():
+        with within_a_cache():
             async with asyncio.timeout(self.expiry.remaining()):
                 return await self.cache.astore(self.asked, self.answer, **self.terms)
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from pydantic import BaseModel
 from langchain_portkey_router import ChatPortkey, UsageCallbackHandler
 from langchain_portkey_router.caching import CacheCall
 from portkey_router import sandbox, usage_report
+from portkey_router.cache.policy import storable
 from portkey_router.errors import StreamInterruptedError
 from tests.cache.words import Words
 from tests.langchain.caches import FOREIGN, OURS, PLACES, cached, ours, sent
@@ -27,8 +30,9 @@ from tests.langchain.test_agents import get_weather
 from tests.langchain.verbs import VERBS, ask, total
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from portkey_router.cache.policy import Answer
     from portkey_router.sandbox import PortkeyDouble
 
 QUESTION = "How do I reset the password of my account?"
@@ -222,38 +226,38 @@ def test_a_batch_gives_each_its_own(strict: ChatPortkey, portkey: PortkeyDouble)
 
 
 class Asking(Words):
-    """An encoder that first asks a model, by its own cache, something else."""
+    """An encoder that asks a model about every text first."""
 
     inner: Any = None
     verb = "invoke"
+    told: list[str]
 
     def embed_query(self, text: str) -> list[float]:
         """In a thread."""
-        if self.inner is not None and "inner" not in text:
-            ask(self.inner, self.verb, f"inner: {text}")
+        self.told.append(ask(self.inner, self.verb, f"Rewrite: {text}").text)
         return super().embed_query(text)
 
 
 @pytest.mark.parametrize("inner", ["ours", "another's"])
-@pytest.mark.parametrize("verb", ["invoke", "stream"])
-def test_a_call_within_a_lookup(portkey: PortkeyDouble, inner: str, verb: str) -> None:
-    """An encoder that asks a model with the same cache, while it is looked up: each question keeps its own answer."""
+@pytest.mark.parametrize("verb", STREAMS[:1] + VERBS[:1])
+def test_an_encoder_may_ask_a_model(portkey: PortkeyDouble, inner: str, verb: str) -> None:
+    """With this very cache, LangChain's global one: it is not asked within itself, and keeps the user's question."""
     words = Asking()
-    cache = ours("memory://", words, distance_threshold=0.0)
-    llm = ChatPortkey(model="gpt-4o", cache=cache)
-    words.inner = (
-        llm if inner == "ours" else Scripted(answers=[said("Said within.", finish_reason="stop")], cache=cache)
-    )
-    words.verb = verb if inner == "ours" else "invoke"
-    assert QUESTION in ask(llm, verb, QUESTION).text
-    words.inner = None
+    words.told = []
+    cache = ours("memory://", words)
+    set_llm_cache(cache)
+    try:
+        llm = ChatPortkey(model="gpt-4o")
+        words.inner = llm if inner == "ours" else Scripted(answers=[said("Rewritten.", finish_reason="stop")])
+        words.verb = verb if inner == "ours" else "invoke"
+        assert "Rewrite" not in ask(llm, verb, QUESTION).text
+        assert "Rewrite" not in ask(llm, verb, QUESTION).text
+    finally:
+        set_llm_cache(None)
+    assert len(words.told) == 1
     stats = cache.cache.stats()
-    assert (stats.lookups, stats.stored, cache.cache.count()) == (2, 2, 2)
-    kept = {entry.text: entry for entry in cache.cache.inspect()}
-    assert set(kept) == {QUESTION, f"inner: {QUESTION}"}
-    assert "inner" not in str(kept[QUESTION].answer)
-    within = "Said within." if inner != "ours" else f"inner: {QUESTION}"
-    assert within in str(kept[f"inner: {QUESTION}"].answer)
+    assert (stats.lookups, stats.stored, cache.cache.count()) == (2, 1, 1)
+    assert [entry.text for entry in cache.cache.inspect()] == [QUESTION]
 
 
 def test_a_tool_that_asks_a_model(portkey: PortkeyDouble, llm: ChatPortkey) -> None:
@@ -273,6 +277,63 @@ def test_no_call_is_remembered(llm: ChatPortkey) -> None:
             ask(llm, verb, f"{QUESTION} {number}")
     gc.collect()
     assert not [each for each in gc.get_objects() if isinstance(each, CacheCall)]
+
+
+# ---- equal calls in flight -------------------------------------------------------------------------------------------
+
+
+class Gate:
+    """A policy that has the first answer wait, before anybody is handed it, until so many calls follow it."""
+
+    def __init__(self, followers: int) -> None:
+        self._followers = followers
+        self._passed = threading.Event()
+        self.cache: Any = None
+
+    def __call__(self, answers: Sequence[Answer]) -> str | None:
+        """As `storable`, after a while."""
+        limit = time.monotonic() + 30
+        while not self._passed.is_set() and time.monotonic() < limit:
+            flights = list(self.cache.flights._by_key.values())
+            if sum(len(flight.waiting) for flight in flights) == self._followers:
+                self._passed.set()
+            time.sleep(0.005)
+        return storable(answers)
+
+
+def test_equal_calls_in_threads_are_one(portkey: PortkeyDouble) -> None:
+    """One request, one entry; those who followed have the answer, no usage, and say whose it is."""
+    gate = Gate(followers=5)
+    llm = ChatPortkey(model="gpt-4o", cache=ours("memory://", cache_if=gate))
+    gate.cache = llm.cache.cache
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda number: ask(llm, ("invoke", "stream")[number % 2], QUESTION), range(6)))
+    check_one(answers, llm, portkey)
+
+
+def test_equal_calls_in_a_loop_are_one(llm: ChatPortkey, portkey: PortkeyDouble) -> None:
+    """The same of tasks: whole answers and streams, which follow each other."""
+    portkey.always("vk-openai", sandbox.Fault.slow(first_token=0.2))
+
+    async def streamed() -> AIMessage:
+        return total(await collected(llm))
+
+    async def together() -> list[AIMessage]:
+        return await asyncio.gather(*[llm.ainvoke(QUESTION) for _ in range(3)], *[streamed() for _ in range(3)])
+
+    check_one(asyncio.run(together()), llm, portkey)
+
+
+def check_one(answers: list[AIMessage], llm: ChatPortkey, portkey: PortkeyDouble) -> None:
+    """They were one call."""
+    assert sent(portkey) == 1
+    assert len({answer.text for answer in answers}) == 1
+    layers = [answer.response_metadata["portkey"].get("cache", {}).get("layer") for answer in answers]
+    assert layers.count(None) == 1
+    assert layers.count("shared") == len(answers) - 1
+    assert sum(answer.usage_metadata["total_tokens"] > 0 for answer in answers if answer.usage_metadata) == 1
+    assert len({answer.id for answer in answers}) == len(answers)
+    assert (llm.cache.cache.count(), llm.cache.cache.stats().stored) == (1, 1)
 
 
 # ---- what is kept ----------------------------------------------------------------------------------------------------
