@@ -321,16 +321,18 @@ def test_equal_calls_in_a_loop_are_one(llm: ChatPortkey, portkey: PortkeyDouble)
     async def together() -> list[AIMessage]:
         return await asyncio.gather(*[llm.ainvoke(QUESTION) for _ in range(3)], *[streamed() for _ in range(3)])
 
-    check_one(asyncio.run(together()), llm, portkey)
+    check_one(asyncio.run(together()), llm, portkey, late=frozenset({"exact"}))
 
 
-def check_one(answers: list[AIMessage], llm: ChatPortkey, portkey: PortkeyDouble) -> None:
-    """They were one call."""
+def check_one(
+    answers: list[AIMessage], llm: ChatPortkey, portkey: PortkeyDouble, late: frozenset[str] = frozenset()
+) -> None:
+    """They were one call; `late` is what may have answered who came when it was over."""
     assert sent(portkey) == 1
     assert len({answer.text for answer in answers}) == 1
     layers = [answer.response_metadata["portkey"].get("cache", {}).get("layer") for answer in answers]
     assert layers.count(None) == 1
-    assert layers.count("shared") == len(answers) - 1
+    assert set(layers) - late == {None, "shared"}
     assert sum(answer.usage_metadata["total_tokens"] > 0 for answer in answers if answer.usage_metadata) == 1
     assert len({answer.id for answer in answers}) == len(answers)
     assert (llm.cache.cache.count(), llm.cache.cache.stats().stored) == (1, 1)

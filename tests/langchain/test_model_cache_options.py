@@ -4,14 +4,15 @@ import copy
 import json
 import pickle
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache
 from langchain_core.load import dumpd, dumps
 
-from langchain_portkey_router import ChatPortkey, RedisSemanticCache
-from portkey_router import SemanticCache
+from langchain_portkey_router import ChatPortkey, RedisSemanticCache, UsageCallbackHandler
+from portkey_router import SemanticCache, usage_report
 from portkey_router.errors import ConfigurationError
 from portkey_router.stores.memory_cache import MemoryCacheStore
 from tests.langchain.caches import FOREIGN, ours, sent
@@ -69,16 +70,25 @@ def test_refresh(portkey: PortkeyDouble, kind: str, verb: str) -> None:
 
 @each_kind
 @each_verb
-def test_namespace(portkey: PortkeyDouble, kind: str, verb: str) -> None:
+def test_namespace_and_tenant(portkey: PortkeyDouble, kind: str, verb: str) -> None:
     """Answers of one are none of another's, in LangChain's caches too, which have no such thing."""
     llm = ChatPortkey(model="gpt-4o", cache=cache_of(kind))
     for _ in range(2):
-        for namespace in ("a", "b"):
-            ask(llm.bind(namespace=namespace), verb, QUESTION)
-        ask(llm, verb, QUESTION)
-    assert sent(portkey) == 3
+        for apart in ({"namespace": "a"}, {"namespace": "b"}, {"tenant": "a"}, {"tenant": "b", "namespace": "a"}, {}):
+            ask(llm.bind(**apart), verb, QUESTION)
+    assert sent(portkey) == 5
     if kind == "ours":
-        assert llm.cache.cache.clear(namespace="a") == 1
+        assert llm.cache.cache.clear(namespace="a", tenant="") == 1
+        assert llm.cache.cache.clear(tenant="b") == 1
+
+
+@each_verb
+def test_cache_tags(portkey: PortkeyDouble, verb: str) -> None:
+    """What an answer is tagged with, it can be cleared by."""
+    llm = ChatPortkey(model="gpt-4o", cache=ours("memory://"))
+    ask(llm.bind(cache_tags=["faq"]), verb, QUESTION)
+    assert llm.cache.cache.clear(tag="news") == 0
+    assert llm.cache.cache.clear(tag="faq") == 1
 
 
 @each_verb
@@ -97,11 +107,22 @@ def test_cache_ttl(portkey: PortkeyDouble, verb: str) -> None:
 
 
 @each_verb
-def test_a_cache_without_ttl_refuses_one(portkey: PortkeyDouble, verb: str) -> None:
-    """A time that would not be kept is an error that says so, before the network."""
+@pytest.mark.parametrize("wish", [{"cache_ttl": 10}, {"cache_tags": ["faq"]}], ids=str)
+def test_a_cache_that_cannot_says_so(portkey: PortkeyDouble, wish: dict[str, Any], verb: str) -> None:
+    """A time that would not be kept, tags that nothing could be cleared by: an error, before the network."""
     llm = ChatPortkey(model="gpt-4o", cache=InMemoryCache())
     with pytest.raises(ConfigurationError, match="cache_ttl"):
-        ask(llm.bind(cache_ttl=10), verb, QUESTION)
+        ask(llm.bind(**wish), verb, QUESTION)
+    assert sent(portkey) == 0
+
+
+@each_kind
+def test_wishes_that_cannot_be_meant(portkey: PortkeyDouble, kind: str) -> None:
+    """As of the router: an error, before the network."""
+    llm = ChatPortkey(model="gpt-4o", cache=cache_of(kind))
+    for wish in ({"cache_ttl": 0}, {"cache_tags": "faq"}, {"no_cache": "yes"}, {"namespace": 3}):
+        with pytest.raises(ConfigurationError):
+            llm.invoke(QUESTION, **wish)
     assert sent(portkey) == 0
 
 
@@ -109,7 +130,7 @@ def test_wishes_are_no_part_of_the_key() -> None:
     """What a call wants of its cache decides nothing of its answer."""
     llm = ChatPortkey(model="@a/gpt-4o", api_key="k")
     plain = llm._get_llm_string()
-    for wish in ({"no_cache": True}, {"refresh": True}, {"cache_ttl": 3.0}, {"namespace": "n"}):
+    for wish in ({"no_cache": True}, {"refresh": True}, {"cache_ttl": 3.0}, {"namespace": "n"}, {"cache_tags": ["t"]}):
         assert llm._get_llm_string(**wish) == plain
 
 
@@ -139,6 +160,73 @@ def test_what_it_may_not_be(given: Any) -> None:
     llm = ChatPortkey(model="@a/gpt-4o", api_key="k")
     with pytest.raises(ConfigurationError):
         llm.cache = given
+
+
+# ---- the environment's -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def environment(portkey: PortkeyDouble, monkeypatch: pytest.MonkeyPatch) -> PortkeyDouble:
+    """A cache by the environment, of this test's own."""
+    monkeypatch.setenv("PORTKEY_CACHE_ENABLED", "true")
+    monkeypatch.setenv("PORTKEY_CACHE_URL", f"memory://{uuid4().hex}")
+    return portkey
+
+
+@each_verb
+def test_the_environments_cache(environment: PortkeyDouble, verb: str) -> None:
+    """The router's own, where there is no other: what one verb has stored, every verb is given, as from any cache."""
+    llm = ChatPortkey(model="gpt-4o")
+    first = ask(llm, verb, QUESTION)
+    paid = first.response_metadata["portkey"]["cost"]["amount"]
+    ids = {first.id}
+    with usage_report() as report, UsageCallbackHandler() as usage:
+        for again in VERBS:
+            hit = ask(llm, again, QUESTION)
+            ids.add(hit.id)
+            assert hit.text == first.text
+            assert hit.usage_metadata is not None
+            assert hit.usage_metadata["total_tokens"] == 0
+            told = hit.response_metadata["portkey"]
+            assert (told["cost"]["amount"], told["attempts"]) == ("0", [])
+            assert (told["cache"]["layer"], told["cache"]["saved_cost"]) == ("exact", paid)
+    assert (sent(environment), len(ids)) == (1, 5)
+    for each in (report, usage):
+        assert (each.totals.calls, each.totals.hits, str(each.cost_usd)) == (4, 4, "0")
+
+
+@each_verb
+def test_every_other_cache_wins_over_the_environments(environment: PortkeyDouble, verb: str) -> None:
+    """An explicit one, LangChain's global one, and `False`, which is none."""
+    explicit, everybodys = ours("memory://"), ours("memory://")
+    ask(ChatPortkey(model="gpt-4o"), verb, QUESTION)
+    ask(ChatPortkey(model="gpt-4o", cache=explicit), verb, QUESTION)
+    assert (sent(environment), explicit.cache.count()) == (2, 1)
+    set_llm_cache(everybodys)
+    try:
+        ask(ChatPortkey(model="gpt-4o"), verb, QUESTION)
+    finally:
+        set_llm_cache(None)
+    assert (sent(environment), everybodys.cache.count()) == (3, 1)
+    for _ in range(2):
+        ask(ChatPortkey(model="gpt-4o", cache=False), verb, QUESTION)
+    assert sent(environment) == 5
+    ask(ChatPortkey(model="gpt-4o", cache=InMemoryCache()), verb, QUESTION)
+    assert sent(environment) == 6
+
+
+@each_verb
+def test_what_a_call_wants_of_the_environments(environment: PortkeyDouble, verb: str) -> None:
+    """The same arguments, which the router then heeds; none is a field of the request."""
+    llm = ChatPortkey(model="gpt-4o")
+    for wish in ({"no_cache": True}, {}, {"refresh": True}, {"namespace": "a"}, {"cache_ttl": 9, "tenant": "t"}):
+        ask(llm.bind(**wish), verb, QUESTION)
+    assert sent(environment) == 5
+    for wish in ({}, {"namespace": "a"}, {"tenant": "t"}):
+        ask(llm.bind(**wish), verb, QUESTION)
+    assert sent(environment) == 5
+    wishes = {"no_cache", "refresh", "namespace", "cache_ttl", "tenant"}
+    assert not any(wishes & set(request.body) for request in environment.requests)
 
 
 # ---- written down ----------------------------------------------------------------------------------------------------
