@@ -1,7 +1,8 @@
 """`make demo`: LangChain and LlamaIndex through the real open-source Portkey gateway, on this machine, without keys.
 
 Behind the gateway stand two providers of the sandbox. The first is told to fail; a chain is answered all the same,
-and a table says by whom and after what. Last, both frameworks ask the same question.
+and a table says by whom and after what. Questions asked again are answered by a cache. Last, both frameworks ask the
+same question.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
+from demo_cache import HEADER, cached
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from llama_index.core.llms import ChatMessage
@@ -59,6 +61,8 @@ def main() -> None:
             print(f"  {answer}")
         print()
         print(table(["what happened", "attempt", "target", "outcome", "status", "ms"], rows))
+        print("\nWhat was asked before, a cache answers:\n")
+        print(table(HEADER, cached(base_url=gateway.url, strategy=Fallback(second, first))))
         print("\nThe same question through both frameworks:\n")
         print(both(base_url=gateway.url, strategy=Fallback(second, first)))
 

@@ -39,7 +39,10 @@ def run(script: str, **environment: str) -> str:
 
 
 def test_the_demo_shows_every_fallback(portkey_gateway: object) -> None:
-    """`make demo`'s program: the plan, a stream, a table in which the second target answers each fault; then both."""
+    """`make demo`'s program: the plan, a stream, a table in which the second target answers each fault; then both.
+
+    Between them a chain, an agent and a query engine ask twice, and are each answered by the cache the second time.
+    """
     out, both = run("demo.py").split("The same question through both frameworks:")
     asked = [line.partition("  ") for line in both.strip().splitlines()[2:]]
     assert [name for name, _, _ in asked] == ["LangChain, ChatPortkey", "LlamaIndex, PortkeyLLM"]
@@ -49,6 +52,11 @@ def test_the_demo_shows_every_fallback(portkey_gateway: object) -> None:
     for fault in ("UpstreamUnavailableError", "AuthenticationError", "UpstreamRateLimitError"):
         assert fault in table
     assert "first choice" in out
+    again = out[out.index("What was asked before") :].strip().splitlines()[4:]
+    assert [row.partition("  ")[0] for row in again[::2]] == ["chain, streamed", "agent", "query engine"]
+    assert not any("the cache" in row for row in again[::2])
+    for row, layer in zip(again[1::2], ("semantic", "normalised", "exact"), strict=True):
+        assert f"the cache ({layer})" in row
 
 
 def test_the_quickstart_runs_without_keys() -> None:
