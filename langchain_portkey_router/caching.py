@@ -47,8 +47,8 @@ __all__ = [
     "as_cache",
     "call_of",
     "chosen_cache",
+    "give_out",
     "hit_id",
-    "tell_hit",
     "without_wishes",
 ]
 
@@ -220,7 +220,7 @@ def hit_id(run_manager: RunManager | None, index: int) -> str:
     return f"{of_run}-{index}" if index else of_run
 
 
-def tell_hit(
+def give_out(
     router: PortkeyRouter,
     options: Mapping[str, Any],
     generations: Sequence[ChatGeneration],
@@ -228,26 +228,30 @@ def tell_hit(
     began: float,
     streamed: bool,
 ) -> None:
-    """Tell by an event that a call ended with an answer from a cache: the router has not heard of it."""
+    """Give a hit its call's trace id, and tell by an event that the call ended: the router has not heard of it."""
+    trace_id = options.get("trace_id") or router.options.trace_id or urandom(16).hex()
+    for each in generations:
+        each.message.response_metadata["portkey"]["trace_id"] = trace_id
     hub = router.hub.for_call(options.get("on_event"))
     if not hub.listening:
         return
     told, seconds = generations[0].message.response_metadata, time.monotonic() - began
+    portkey = told["portkey"]
     hub.emit(
         CallFinished(
             call_id=urandom(16).hex(),
-            trace_id=options.get("trace_id") or "",
+            trace_id=trace_id,
             outcome="ok",
             requested_model=options.get("model"),
             model=told.get("model_name"),
-            provider=None,
-            target=None,
+            provider=portkey["provider"],
+            target=portkey["target"] or None,
             usage=Usage(),
-            cost=Cost.from_dict(told["portkey"]["cost"]),
+            cost=Cost.from_dict(portkey["cost"]),
             streamed=streamed,
             seconds=seconds,
             first_token=seconds if streamed else None,
-            cache=told["portkey"]["cache"]["layer"],
+            cache=portkey["cache"]["layer"],
             tags={**router.options.tags, **options["tags"]},
         )
     )

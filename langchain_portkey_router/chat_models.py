@@ -18,8 +18,8 @@ from langchain_portkey_router.caching import (
     CacheCall,
     Refreshed,
     chosen_cache,
+    give_out,
     hit_id,
-    tell_hit,
     without_wishes,
 )
 from langchain_portkey_router.errors import as_langchain_errors
@@ -352,7 +352,7 @@ class ChatPortkey(PortkeyFields):
         for index, generation in enumerate(result.generations):
             generation.message.id = hit_id(run_manager, index)
         router, options = self._prepare(stop, kwargs, run_manager)
-        tell_hit(router, options, result.generations, began=call.began, streamed=False)
+        give_out(router, options, result.generations, began=call.began, streamed=False)
         return result
 
     def _asked(
@@ -370,7 +370,7 @@ class ChatPortkey(PortkeyFields):
     ) -> Iterator[ChatGenerationChunk]:
         """A hit, as a stream brings it."""
         generations = self._convert_cached_generations(found)
-        tell_hit(router, options, generations, began=call.began, streamed=True)
+        give_out(router, options, generations, began=call.began, streamed=True)
         return chunks_of(generations[0])
 
     # --- what a call is made of ---------------------------------------------------------------------------------
