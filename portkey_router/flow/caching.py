@@ -99,7 +99,7 @@ class _Cached:
         self._seat: Seat | None = None
 
     def answer(self) -> Going:
-        if self._key is None or _refused_by(self._call.request.body, self._cache):
+        if self._key is None or _refused_by(self._call.request.body, self._cache, self._use):
             return (yield from self._ask(self._call))
         if self._use.refresh or not _shared(self._call.request.body):
             return (yield from self._computed(self._key))
@@ -195,11 +195,11 @@ class _Cached:
         return answer
 
 
-def _refused_by(body: Mapping[str, Any], cache: SemanticCache) -> bool:
+def _refused_by(body: Mapping[str, Any], cache: SemanticCache, use: CacheUse) -> bool:
     """Whether the answer has to be a tool call, which is never kept: then nothing is looked up, nor embedded."""
     choice = body.get("tool_choice")
     forced = bool(body.get("tools")) and not (choice is None or (isinstance(choice, str) and choice in _MAY_SPEAK))
-    if forced:
+    if forced and not use.stores_itself:  # else whoever stores will count it
         cache.refuse("a tool must be called")
     return forced
 
