@@ -56,8 +56,8 @@ def as_hits(generations: Sequence[ChatGeneration]) -> list[ChatGeneration]:
 
 def _as_hit(generation: ChatGeneration) -> ChatGeneration:
     message = generation.message
-    if not isinstance(message, AIMessage):
-        return generation
+    if not isinstance(message, AIMessage):  # a cache that is not ours may hold anything
+        message = AIMessage(message.content)
     told = dict(message.response_metadata)
     if cache_of(message) is None:
         portkey = told_of_hit(told.get("model_name"), told.get("portkey") or {}, _saved(message))

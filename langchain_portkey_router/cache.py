@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from langchain_portkey_router._generations import as_hit, generations_of_entry, new_answer
@@ -11,7 +12,7 @@ from portkey_router.cache.results import Hit, Miss
 from portkey_router.flow.cache_steps import in_a_cache, within_a_cache
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from langchain_core.caches import RETURN_VAL_TYPE
     from langchain_core.outputs import Generation
@@ -111,15 +112,23 @@ class RedisSemanticCache(CallAware):
         """Keep the generations, if the policy will have them. The question's vector is that of its lookup."""
         if (kept := self._kept(prompt, llm_string, return_val)) is not None:
             asked, answer, how = kept
-            with within_a_cache():
+            with within_a_cache(), self._unharmed():
                 self.cache.store(asked, answer, **how)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """As `update`."""
         if (kept := self._kept(prompt, llm_string, return_val)) is not None:
             asked, answer, how = kept
-            with within_a_cache():
+            with within_a_cache(), self._unharmed():
                 await self.cache.astore(asked, answer, **how)
+
+    @contextlib.contextmanager
+    def _unharmed(self) -> Iterator[None]:
+        """An answer that was paid for reaches its caller, whatever goes wrong in the block."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  (a user's `cache_if`; told, and no call's concern)
+            self.cache.fail("store", error)
 
     def _asked(self, prompt: str, llm_string: str) -> tuple[CacheKey | None, CacheCall | None]:
         """The key to look up, None where the call would rather not; and the call, if it is one of ChatPortkey's.
@@ -127,16 +136,22 @@ class RedisSemanticCache(CallAware):
         A call that a cache makes (its encoder may ask a model) has no cache: it would come here again and again.
         """
         plain, call = call_of(llm_string)
-        if in_a_cache():
+        if in_a_cache() or (call is not None and call.use.off):
             return None, call
-        if call is None:
-            return self.cache.key_of_langchain(prompt, plain), None
-        if call.use.off:
-            return None, call
-        key = self.cache.key_of_langchain(prompt, plain, tenant=call.use.tenant, namespace=call.use.namespace)
-        if call.use.refresh:
-            call.missed = Miss(key, "refresh")
-        return (None if call.use.refresh else key), call
+        key = self._key(prompt, plain, call)
+        if call is None or not call.use.refresh or key is None:
+            return key, call
+        call.missed = Miss(key, "refresh")
+        return None, call
+
+    def _key(self, prompt: str, plain: str, call: CacheCall | None) -> CacheKey | None:
+        """The call's key; None where none can be made."""
+        whose = {} if call is None else {"tenant": call.use.tenant, "namespace": call.use.namespace}
+        try:
+            return self.cache.key_of_langchain(prompt, plain, **whose)
+        except Exception as error:  # noqa: BLE001  (a user's `key_text`; told, and no call's concern)
+            self.cache.fail("key", error)
+            return None
 
     def _kept(
         self, prompt: str, llm_string: str, generations: Sequence[Generation]
@@ -149,12 +164,8 @@ class RedisSemanticCache(CallAware):
         if answer is None:
             self.cache.refuse(_STRANGE)
             return None
-        if call is None:
-            return self.cache.key_of_langchain(prompt, plain), answer, {}
-        asked = call.missed or self.cache.key_of_langchain(
-            prompt, plain, tenant=call.use.tenant, namespace=call.use.namespace
-        )
-        return asked, answer, _how(call.use)
+        asked = call.missed if call is not None and call.missed is not None else self._key(prompt, plain, call)
+        return None if asked is None else (asked, answer, {} if call is None else _how(call.use))
 
     def clear(self, **kwargs: Unpack[Chosen]) -> None:  # type: ignore[override]  # LangChain's are Any
         """Remove every entry of this cache, or those chosen (see `SemanticCache.clear`)."""

@@ -245,6 +245,26 @@ def test_a_dead_redis_fails_no_call() -> None:
         set_llm_cache(None)
 
 
+@pytest.mark.parametrize("wrong", ["key_text", "cache_if"])
+@pytest.mark.parametrize("use_async", [False, True])
+def test_a_users_code_fails_no_call(wrong: str, use_async: bool) -> None:
+    """A question that cannot be found, or a policy that raises: the model answers, and the failure is counted."""
+
+    def broken(_: object) -> str:
+        raise KeyError("mistaken")
+
+    cache = RedisSemanticCache(Words(), "memory://", **{wrong: broken})  # type: ignore[arg-type]  # one of two callables
+    set_llm_cache(cache)
+    try:
+        llm = model("One.", "Two.")
+        answers = [asyncio.run(llm.ainvoke(QUESTION)) if use_async else llm.invoke(QUESTION) for _ in range(2)]
+        assert [answer.content for answer in answers] == ["One.", "Two."]
+    finally:
+        set_llm_cache(None)
+    assert sum(cache.cache.stats().failures.values()) >= 2
+    assert cache.cache.count() == 0
+
+
 def test_a_cache_can_be_shared_and_copied(cache: RedisSemanticCache) -> None:
     """Over a `SemanticCache` of one's own; a copied model's cache is the same."""
     shared = RedisSemanticCache(cache=cache.cache)
