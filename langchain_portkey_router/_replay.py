@@ -46,10 +46,9 @@ def cache_of(message: Any) -> dict[str, Any] | None:
 
 
 def as_hits(generations: Sequence[ChatGeneration]) -> list[ChatGeneration]:
-    """A cache's generations as the model's answers: no usage, no cost, no id, and word of the cache.
+    """A cache's generations as the model's answers: no usage, no cost, and word of the cache.
 
-    A cache that is not ours gives its own objects, as they were made: they are copied. A stored id would make LangGraph
-    replace the earlier message with this one.
+    A cache that is not ours gives its own objects, as they were made: they are copied.
     """
     return [_as_hit(each) for each in generations]
 
@@ -64,7 +63,7 @@ def _as_hit(generation: ChatGeneration) -> ChatGeneration:
         told = {**{name: value for name, value in told.items() if name not in OF_THE_CALL}, "portkey": portkey}
     # LangChain marks its hits by a `total_cost` of 0.
     usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0, "total_cost": 0}
-    fresh = message.model_copy(update={"id": None, "usage_metadata": usage, "response_metadata": told})
+    fresh = message.model_copy(update={"usage_metadata": usage, "response_metadata": told})
     return ChatGeneration(message=fresh, generation_info=generation.generation_info)
 
 

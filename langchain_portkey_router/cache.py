@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from langchain_portkey_router._generations import as_hit, generations_of_entry, new_answer
 from langchain_portkey_router.caching import CallAware, call_of
 from portkey_router.cache.cache import DEFAULT_DISTANCE, DEFAULT_TTL, SemanticCache
-from portkey_router.cache.results import Hit, Miss
+from portkey_router.cache.results import Hit
 from portkey_router.flow.cache_steps import in_a_cache, within_a_cache
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from langchain_portkey_router.caching import CacheCall
     from portkey_router.cache.cache import CacheOptions
     from portkey_router.cache.key import CacheKey
-    from portkey_router.cache.results import NewAnswer
+    from portkey_router.cache.results import Miss, NewAnswer
     from portkey_router.cache.verbs import Chosen
     from portkey_router.messages import CacheUse
 
@@ -136,13 +136,9 @@ class RedisSemanticCache(CallAware):
         A call that a cache makes (its encoder may ask a model) has no cache: it would come here again and again.
         """
         plain, call = call_of(llm_string)
-        if in_a_cache() or (call is not None and call.use.off):
+        if in_a_cache() or (call is not None and (call.use.off or call.use.refresh)):
             return None, call
-        key = self._key(prompt, plain, call)
-        if call is None or not call.use.refresh or key is None:
-            return key, call
-        call.missed = Miss(key, "refresh")
-        return None, call
+        return self._key(prompt, plain, call), call
 
     def _key(self, prompt: str, plain: str, call: CacheCall | None) -> CacheKey | None:
         """The call's key; None where none can be made."""

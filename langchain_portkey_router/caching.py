@@ -21,7 +21,7 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from langchain_portkey_router._replay import generations_of
 from portkey_router.errors import ConfigurationError
 from portkey_router.events import CallFinished
-from portkey_router.flow.cache_use import CACHE_OPTIONS, cache_use_of
+from portkey_router.flow.cache_use import CACHE_OPTIONS, take_cache_use
 from portkey_router.messages import CacheUse, CallOptions, Cost, Usage
 
 if TYPE_CHECKING:
@@ -141,18 +141,18 @@ class Asked:
         cls, call: CacheCall, messages: Sequence[BaseMessage], llm_string: str, output_version: str | None
     ) -> Asked | None:
         """The same prompt and key as LangChain's; None where there is nobody to ask."""
-        if call.cache is None or (call.use.off and not call.ours):
+        if call.cache is None or call.use.off:
             return None
         prompt = dumps([each if each.id is None else each.model_copy(update={"id": None}) for each in messages])
         return cls(call, call.cache, prompt, llm_string, output_version)
 
     def look_up(self) -> list[Generation] | None:
         """What it has."""
-        return None if self._blind else _as_list(self.cache.lookup(self.prompt, self.key))
+        return None if self.call.use.refresh else _as_list(self.cache.lookup(self.prompt, self.key))
 
     async def alook_up(self) -> list[Generation] | None:
         """As `look_up`."""
-        return None if self._blind else _as_list(await self.cache.alookup(self.prompt, self.key))
+        return None if self.call.use.refresh else _as_list(await self.cache.alookup(self.prompt, self.key))
 
     def keep(self, completion: Completion) -> None:
         """Have it keep a whole answer."""
@@ -163,10 +163,6 @@ class Asked:
         """As `keep`."""
         if generations := self._to_keep(completion):
             await self.cache.aupdate(self.prompt, self.key, generations)
-
-    @property
-    def _blind(self) -> bool:
-        return self.call.use.refresh and not self.call.ours  # ours notes the key, for storing
 
     def _to_keep(self, completion: Completion) -> list[ChatGeneration]:
         """The generations, none where they are not to be kept: a cache of ours judges for itself."""
@@ -215,7 +211,10 @@ def without_wishes(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hit_id(run_manager: RunManager | None, index: int) -> str:
-    """The id of a message from a cache: of its run, as LangChain gives them to others."""
+    """The id of a message from a cache: of its run, as LangChain gives them to others.
+
+    By the stored one, LangGraph would replace the earlier message with this one.
+    """
     of_run = f"{LC_ID_PREFIX}-{run_manager.run_id}" if run_manager else f"lc_cache--{uuid4()}"
     return f"{of_run}-{index}" if index else of_run
 
@@ -280,7 +279,7 @@ def chosen_cache(given: Any, call: Mapping[str, Any]) -> CacheCall:
 
     Raises `ConfigurationError` for `cache=True` where there is none, and for what the cache could not do.
     """
-    use = cache_use_of(_OWN, call) or _PLAIN
+    use = take_cache_use(_OWN, {**call}) or _PLAIN
     if given is False:
         return CacheCall(None, replace(use, off=True))
     cache = given if isinstance(given, BaseCache) else get_llm_cache()

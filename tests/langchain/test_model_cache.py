@@ -130,6 +130,30 @@ def test_one_lookup_one_embedding_one_store(
 
 
 @each_verb
+def test_the_key_is_made_once(llm: ChatPortkey, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """What the lookup has found, the store is given: the key, and with it the vector, whatever is forgotten since."""
+    made: list[str] = []
+    key = llm.cache.cache.key_of_langchain
+
+    def counted(prompt: str, *rest: str, **whose: str) -> Any:
+        made.append(prompt)
+        return key(prompt, *rest, **whose)
+
+    monkeypatch.setattr(llm.cache.cache, "key_of_langchain", counted)
+    ask(llm, verb, QUESTION)
+    assert (len(made), llm.cache.cache.count()) == (1, 1)
+
+
+@each_verb
+def test_ids_of_messages_do_not_matter(any_cached: tuple[ChatPortkey, Any], portkey: PortkeyDouble, verb: str) -> None:
+    """The same conversation, had again under other ids, is the same question, streamed or not."""
+    llm, _ = any_cached
+    ask(llm, "invoke", [HumanMessage(QUESTION, id="1")])
+    ask(llm, verb, [HumanMessage(QUESTION, id="2")])
+    assert sent(portkey) == 1
+
+
+@each_verb
 def test_a_question_alike_is_answered(llm: ChatPortkey, portkey: PortkeyDouble, verb: str) -> None:
     """By meaning, streamed or not; and it says how near it was."""
     first = llm.invoke(QUESTION)

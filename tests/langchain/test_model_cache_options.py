@@ -258,8 +258,9 @@ def test_copies_share_their_cache_and_pickles_have_none(portkey: PortkeyDouble) 
     for copied in (copy.deepcopy(llm), copy.copy(llm), llm.model_copy(), llm.model_copy(deep=True)):
         assert copied.invoke(QUESTION).response_metadata["portkey"]["cache"]
     assert sent(portkey) == 1
-    restored, without = pickle.loads(pickle.dumps((llm, ChatPortkey(model="gpt-4o", cache=False))))  # noqa: S301  (our own)
-    assert (restored.cache, without.cache) == (None, False)
+    models = (llm, *(ChatPortkey(model="gpt-4o", cache=given) for given in (False, True)))
+    restored, without, everybodys = pickle.loads(pickle.dumps(models))  # noqa: S301  (our own)
+    assert (restored.cache, without.cache, everybodys.cache) == (None, False, True)
     set_llm_cache(llm.cache)
     try:
         assert list(restored.stream(QUESTION))[-1].response_metadata["portkey"]["cache"]["layer"] == "exact"
