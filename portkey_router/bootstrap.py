@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from portkey_router.budget import Budget, RateLimit
     from portkey_router.cache.store import CacheStore
     from portkey_router.events import Sink
+    from portkey_router.flow.spending import Spending
     from portkey_router.ledger.commands import LedgerStore
     from portkey_router.ledger.keeper import BudgetLedger, LedgerOptions
     from portkey_router.pricing import Price
@@ -64,7 +65,7 @@ def build_router(*, from_env: bool = False, **options: Unpack[RouterOptions]) ->
         health=_health(given.get("health")),
         hub=EventHub(given.get("sinks", ())),
         experience=process_experience(),
-        ledger=_ledger(**{name: given[name] for name in ("ledger", "budgets", "limits") if name in given}),
+        spending=_spending(given),
         **{name: given[name] for name in _ROUTER_OWN if name in given},
     )
 
@@ -210,6 +211,16 @@ def build_ledger(
         hub=EventHub(sinks),
         **options,
     )
+
+
+def _spending(given: Mapping[str, Any]) -> Spending | None:
+    """What has a router's calls count, where anything is to be kept."""
+    ledger = _ledger(**{name: given[name] for name in ("ledger", "budgets", "limits") if name in given})
+    if ledger is None:
+        return None
+    from portkey_router.flow.spending import Spending  # noqa: PLC0415  (who does not use it does not pay for it)
+
+    return Spending(ledger, process_experience(), given.get("count_tokens"))
 
 
 def _ledger(

@@ -121,9 +121,8 @@ def bound_of(
     likely_in = likely_in if expected_input is None else expected_input
     likely_out = EXPECTED_OUTPUT if expected_output is None else expected_output
     likely_out = choices * (likely_out if limit is None else min(likely_out, limit))
-    bound = Bound(tokens=math.ceil(likely_in + likely_out))
     expected = _expected(card, math.ceil(likely_in), math.ceil(likely_out))
-    bound = replace(bound, expected=expected)
+    bound = Bound(expected=expected, tokens=math.ceil(likely_in + likely_out))
     if max_cost is not None:
         return replace(bound, most=nano(as_max_cost(max_cost)), unknown="")
     if counted.unseen:

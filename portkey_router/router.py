@@ -15,7 +15,6 @@ from portkey_router.drive import adrive, drive
 from portkey_router.embedding import EmbeddingCall, aembed_all, embed_all, embedding_call
 from portkey_router.errors import ConfigurationError
 from portkey_router.events import EventHub
-from portkey_router.flow.call import Call
 from portkey_router.flow.journey import Deadlines, Surroundings, journey
 from portkey_router.flow.policy import POLICY_OPTIONS, Policy
 from portkey_router.health import Health
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from portkey_router.flow.spending import Spending
     from portkey_router.flow.steps import Step
     from portkey_router.health import TargetHealth
-    from portkey_router.ledger.keeper import BudgetLedger
     from portkey_router.messages import Embeddings, Operation
     from portkey_router.money import Amount
     from portkey_router.options import RouterOptions
@@ -78,7 +76,7 @@ class PortkeyRouter:
         hub: EventHub | None = None,
         experience: Experience | None = None,
         count_tokens: Callable[[str], int] | None = None,
-        ledger: BudgetLedger | None = None,
+        spending: Spending | None = None,
     ) -> None:
         _check_route(strategy, config, run_on)
         _check_limits(max_retries, deadlines.total if deadlines else None)
@@ -98,8 +96,8 @@ class PortkeyRouter:
         self.hub = hub or EventHub()
         self.experience = experience or Experience()
         self._count_tokens = count_tokens
-        self.ledger = ledger
-        self._spending = None if ledger is None else _spending(ledger, self.experience, count_tokens)
+        self.ledger = None if spending is None else spending.ledger
+        self._spending = spending
         self._ranker = Ranker(prices, self.experience, self.health)
         self._sync_port, self._async_port = ports
         self._base_headers = base_headers(settings)
@@ -224,8 +222,7 @@ class PortkeyRouter:
         if self._spending is None:
             return plan
         request = self.request(messages or _NOTHING, **options)
-        around = replace(self._surroundings(request.options, options, ""), more_urls=())
-        return self._spending.affordable(Call(request, plan, around))
+        return self._spending.affordable(plan, request, self._surroundings(request.options, options, ""))
 
     def _dry_run(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Plan:
         _check_limits(options.get("max_retries"), options.get("timeout"))
@@ -473,12 +470,6 @@ def _check_limits(max_retries: int | None, timeout: float | None) -> None:
     if timeout is not None and not 0 < timeout < float("inf"):
         msg = "timeout is the seconds for the whole call: above 0, and not infinite."
         raise ConfigurationError(msg)
-
-
-def _spending(ledger: BudgetLedger, experience: Experience, count: Callable[[str], int] | None) -> Spending:
-    from portkey_router.flow.spending import Spending  # noqa: PLC0415  (who has no budgets does not pay for it)
-
-    return Spending(ledger, experience, count)
 
 
 def _draw(weights: Sequence[float]) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from portkey_router.bound import OUTPUT_CAP, Bound, bound_of
 from portkey_router.costing import needs_of
+from portkey_router.flow.call import Call
 from portkey_router.flow.steps import Feed, Release, Reserve, Settle, Wait
 from portkey_router.ledger.provider_limits import provider_limits
 from portkey_router.pricing.book import PricedAs, priced_as
@@ -23,18 +24,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from decimal import Decimal
 
-    from portkey_router.budget import Ledger, Reservation
+    from portkey_router.budget import Reservation
     from portkey_router.costing import Experience
     from portkey_router.flow.accounting import Trip
-    from portkey_router.flow.call import Call
+    from portkey_router.flow.call import Surroundings
     from portkey_router.flow.itinerary import Leg
     from portkey_router.flow.steps import Step
+    from portkey_router.ledger.keeper import BudgetLedger
     from portkey_router.messages import AttemptRecord, Completion, Embeddings, Request, Usage
     from portkey_router.planner import Attempt, Plan
 
     Answering = Generator[Step, Any, Completion | Embeddings]
 
-__all__ = ["Held", "Spending", "tags_of"]
+__all__ = ["Held", "Spending"]
 
 _THINKING = 4  # a model that thinks gets so many times the cap of one that does not
 _USUAL_LEASE = 900.0  # seconds; a call that may take longer has a lease of its own, which ends
@@ -51,7 +53,7 @@ class Spending:
 
     __slots__ = ("_count", "_experience", "ledger")
 
-    def __init__(self, ledger: Ledger, experience: Experience, count: Callable[[str], int] | None = None) -> None:
+    def __init__(self, ledger: BudgetLedger, experience: Experience, count: Callable[[str], int] | None = None) -> None:
         self.ledger = ledger
         self._experience = experience
         self._count = count
@@ -62,27 +64,29 @@ class Spending:
         Raises `AdmissionError` for what may not be sent.
         """
         attempt = leg.attempt
-        tags = tags_of(call, attempt)
+        reachable = _reachable(call, attempt)
+        tags = _tags_of(call, attempt, reachable)
         terms = self.ledger.terms(tags)
         if not terms.any:
             return None
         now = call.around.clock()
         left = call.total.remaining(now)
         estimated = self._estimate(call) if terms.expecting else 0
-        bound = self._bound(call, attempt, estimated, hard=terms.hard)
+        bound = self._bound(call, attempt, reachable, estimated, hard=terms.hard)
         # Who may ask another target waits for this one no longer than for a Retry-After. An answer takes time, too.
         usual = self._experience.of(attempt.key).seconds or 0.0
         patience = min(left, call.around.policy.retry_after_max) if call.others else left - usual
         lease = left + _AFTER_THE_CALL if left + _AFTER_THE_CALL > _USUAL_LEASE else None
         reservation: Reservation = yield Reserve(self.ledger, bound, tags, max(0.0, patience), lease, call.told)
-        held = Held(self, reservation, bound.cap, estimated)
+        capped = {} if bound.cap is None else {_cap_name(reachable[0]): bound.cap}
+        held = Held(self, reservation, capped, estimated)
         if reservation.wait > 0:
             yield from held.unless_interrupted(Wait(reservation.wait))
         return held
 
-    def affordable(self, call: Call) -> Plan:
-        """The call's plan without the attempts that would be refused, as far as this process knows."""
-        plan = call.plan
+    def affordable(self, plan: Plan, request: Request, around: Surroundings) -> Plan:
+        """A call's plan without the attempts that would be refused, as far as this process knows."""
+        call = Call(request, plan, replace(around, more_urls=()))  # no gateway is chosen: nothing is sent
         reasons = [self._foreseen(call, attempt) for attempt in plan.attempts]
         told = zip(plan.attempts, reasons, strict=True)
         return replace(
@@ -94,12 +98,13 @@ class Spending:
         )
 
     def _foreseen(self, call: Call, attempt: Attempt) -> str | None:
-        tags = tags_of(call, attempt)
+        reachable = _reachable(call, attempt)
+        tags = _tags_of(call, attempt, reachable)
         terms = self.ledger.terms(tags)
         if not terms.any:
             return None
         estimated = self._estimate(call) if terms.expecting else 0
-        return self.ledger.foresee(self._bound(call, attempt, estimated, hard=terms.hard), tags)
+        return self.ledger.foresee(self._bound(call, attempt, reachable, estimated, hard=terms.hard), tags)
 
     def _estimate(self, call: Call) -> int:
         """About how many tokens of input the call has."""
@@ -107,9 +112,8 @@ class Spending:
             return call.around.estimated
         return needs_of(call.request, self._count).tokens
 
-    def _bound(self, call: Call, attempt: Attempt, estimated: int, *, hard: bool) -> Bound:
+    def _bound(self, call: Call, attempt: Attempt, reachable: list[_Reachable], estimated: int, *, hard: bool) -> Bound:
         """What the attempt may use: of a strategy that the gateway runs, whichever of its targets answers."""
-        reachable = _reachable(call, attempt)
         cap = max(_cap(call.request, each) for each in reachable) if hard else None
         bounds = [self._bound_at(call, attempt, each, estimated, cap) for each in reachable]
         return bounds[0] if len(bounds) == 1 else _most_of(bounds, reachable)
@@ -145,12 +149,12 @@ class Spending:
 class Held:
     """What is set aside for one attempt, until it is settled or given back."""
 
-    __slots__ = ("_cap", "_estimated", "_reservation", "_spending")
+    __slots__ = ("_capped", "_estimated", "_reservation", "_spending")
 
-    def __init__(self, spending: Spending, reservation: Reservation, cap: int | None, estimated: int) -> None:
+    def __init__(self, spending: Spending, reservation: Reservation, capped: Mapping[str, int], estimated: int) -> None:
         self._spending = spending
         self._reservation = reservation
-        self._cap = cap
+        self._capped = capped
         self._estimated = estimated
 
     def unless_interrupted(self, step: Step) -> Generator[Step, Any, None]:
@@ -166,8 +170,7 @@ class Held:
     def depart(self, call: Call, leg: Leg) -> Generator[Step, Any, Trip]:
         """The attempt, with the cap that its bound relies on."""
         try:
-            name = _cap_name(_reachable(call, leg.attempt)[0])
-            return call.depart(leg, {} if self._cap is None else {name: self._cap})
+            return call.depart(leg, self._capped)
         except BaseException:
             yield Release(self._spending.ledger, self._reservation, sent=False)
             raise
@@ -184,28 +187,28 @@ class Held:
         cost, usage = answer.cost, answer.usage
         self._spending.learn(call, trip, self._estimated, usage)
         cached = cost is not None and cost.source == "cache"
-        yield from self._settle(call, trip, None if cost is None else cost.amount, 0 if cached else _tokens(usage))
+        yield from self._settle(trip, None if cost is None else cost.amount, 0 if cached else _tokens(usage))
         return answer
 
     def _failed(self, call: Call, trip: Trip, record: AttemptRecord) -> Generator[Step, Any, None]:
         if record.billed == "no":
             yield Release(self._spending.ledger, self._reservation, sent=record.status is not None)
-            yield from self._feed(call, trip)
+            yield from self._feed(trip)
             return
         # Of a stream that broke off, the tokens that it stated are those so far.
         usage = record.usage if all(trip.assembler.finish_reasons) else None
         cost = None if usage is None else call.cost_of(trip, usage)
-        yield from self._settle(call, trip, cost, _tokens(usage))
+        yield from self._settle(trip, cost, _tokens(usage))
 
-    def _settle(self, call: Call, trip: Trip, cost: Decimal | None, tokens: int | None) -> Generator[Step, Any, None]:
+    def _settle(self, trip: Trip, cost: Decimal | None, tokens: int | None) -> Generator[Step, Any, None]:
         yield Settle(self._spending.ledger, self._reservation, cost, tokens)
-        yield from self._feed(call, trip)
+        yield from self._feed(trip)
 
-    def _feed(self, call: Call, trip: Trip) -> Generator[Step, Any, None]:
+    def _feed(self, trip: Trip) -> Generator[Step, Any, None]:
         """Tell the limits what the provider says of its own. Of several targets, nobody knows whose word it is."""
         one = trip.attempt.strategy is None or len(leaves(trip.attempt.strategy)) == 1
         if self._reservation.slots and one and provider_limits(trip.headers) is not None:
-            yield Feed(self._spending.ledger, trip.headers, tags_of(call, trip.attempt))
+            yield Feed(self._spending.ledger, trip.headers, self._reservation.tags)
 
 
 # ---- targets ---------------------------------------------------------------------------------------------------------
@@ -233,9 +236,9 @@ def _reachable(call: Call, attempt: Attempt) -> list[_Reachable]:
     ]
 
 
-def tags_of(call: Call, attempt: Attempt) -> dict[str, Any]:
+def _tags_of(call: Call, attempt: Attempt, reachable: list[_Reachable]) -> dict[str, Any]:
     """The call's tags, and the provider, model and target of the attempt: several, where the gateway chooses."""
-    found = [each.whose for each in _reachable(call, attempt) if each.whose is not None]
+    found = [each.whose for each in reachable if each.whose is not None]
     own = {
         "provider": [whose.provider for whose in found if whose.provider],
         "model": [whose.model for whose in found if whose.model],

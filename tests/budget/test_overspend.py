@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
-import subprocess
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -16,15 +12,15 @@ import pytest
 
 from portkey_router.bound import Bound
 from portkey_router.money import nano
+from tests.budget.processes import SECONDS, go, started
 from tests.budget.spender import Spending, ledger_of
 from tests.budget.stores import kept
 from tests.net_server import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import subprocess
+    from contextlib import AbstractContextManager
 
-ROOT = Path(__file__).parent.parent.parent
-SECONDS = 100.0
 PROCESSES = 8
 
 
@@ -36,37 +32,10 @@ def url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue("redis_nodes").url).replace("redis://", "redis+cluster://")
 
 
-@contextlib.contextmanager
-def spenders(spending: Spending, count: int) -> Iterator[list[subprocess.Popen[str]]]:
-    """So many processes, all ready; those that are left are killed at the end."""
-    command = [sys.executable, "-m", "tests.budget.spender"]
-    processes = [
-        subprocess.Popen(
-            [*command, replace(spending, seed=spending.seed + number).arguments()],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(count)
-    ]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        yield processes
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate(timeout=SECONDS)
-
-
-def go(processes: list[subprocess.Popen[str]]) -> None:
-    """Let them all begin."""
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
+def spenders(spending: Spending, count: int) -> AbstractContextManager[list[subprocess.Popen[str]]]:
+    """So many processes, all ready, each with costs of its own."""
+    told = [replace(spending, seed=spending.seed + number).arguments() for number in range(count)]
+    return started("tests.budget.spender", told)
 
 
 @pytest.mark.timeout(SECONDS + 10)

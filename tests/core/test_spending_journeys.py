@@ -119,7 +119,8 @@ class Journey:
 
 def travel(going: Any, journey: Journey, interruption: int | None) -> BaseException | None:
     """Perform a journey to its end; at the step of that number (none of the ledger's) its caller leaves."""
-    resume, outcome = going.send, None
+    resume: Any = going.send
+    outcome: Any = None
     while True:
         try:
             step = resume(outcome)
@@ -133,7 +134,8 @@ def travel(going: Any, journey: Journey, interruption: int | None) -> BaseExcept
             journey.cut = journey.sent is not None or isinstance(step, Send | Open)
             if isinstance(step, Send | Open):
                 journey.sent, journey.read = "broken", 0
-            resume, outcome = going.throw, CallerLeft() if isinstance(step, Show) else KeyboardInterrupt()
+            left: BaseException = CallerLeft() if isinstance(step, Show) else KeyboardInterrupt()
+            resume, outcome = going.throw, left
             continue
         try:
             resume, outcome = going.send, journey.perform(step)
