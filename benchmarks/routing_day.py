@@ -285,6 +285,7 @@ def _pieces(coming: Outcome, name: str) -> list[tuple[float, bytes | Exception]]
         "completion_tokens": used.output_tokens,
         "total_tokens": used.total_tokens,
         "prompt_tokens_details": {"cached_tokens": used.cache_read_tokens},
+        "completion_tokens_details": {"reasoning_tokens": used.reasoning_tokens},
     }
     stop = {"index": 0, "delta": {}, "finish_reason": "stop"}
     return [*pieces, (left, _event(name, stop) + _event(name, None, usage=told) + b"data: [DONE]\n\n")]

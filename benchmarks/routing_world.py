@@ -150,7 +150,8 @@ class World:
             made = max(1, made // 2)
         sent = round((kind.shared + asked.fresh) * nature.counts)
         kept = nature.caches and kind.shared >= CACHEABLE and self.now - self.warm.get((name, kind.name), -1e9) < WARM
-        usage = Usage(sent, made, sent + made, cache_read_tokens=kind.shared // 128 * 128 if kept else 0)
+        cached, thought = kind.shared // 128 * 128 if kept else 0, min(nature.thinks, made)
+        usage = Usage(sent, made, sent + made, cache_read_tokens=cached, reasoning_tokens=thought)
         cost = self.prices.cost(usage, model=name, provider=nature.provider, at=self.time)
         assert cost is not None, f"no price of {name}"
         return Outcome(what, first, first + max(0, made - nature.thinks) / nature.speed, usage, float(cost.amount))

@@ -50,14 +50,15 @@ class Learned:
     answers: int = 0
     failures: int = 0
 
-    def hear(self, estimated: int, usage: Usage | None, seconds: float) -> None:
-        """One more answer."""
+    def hear(self, estimated: int, usage: Usage | None, seconds: float, *, aloud: bool = False) -> None:
+        """One more answer; `aloud`: without the tokens that were thought and not said."""
         self.answers += 1
         share = max(_SHARE, 1 / self.answers)
         self.seconds = seconds if self.seconds is None else self.seconds + share * (seconds - self.seconds)
         if usage is None or usage.impossible:
             return
-        self.answer += share * (usage.output_tokens - self.answer)
+        thought = (usage.reasoning_tokens or 0) if aloud else 0
+        self.answer += share * (max(0, usage.output_tokens - thought) - self.answer)
         if estimated > 0 and usage.input_tokens > 0:
             ratio = min(max(usage.input_tokens / estimated, _RATIOS[0]), _RATIOS[1])
             self.ratio += share * (ratio - self.ratio)
@@ -84,8 +85,8 @@ class _Kind:
     own: dict[str, _Own] = field(default_factory=dict)
 
     def hear(self, target: str, estimated: int, usage: Usage | None, seconds: float) -> None:
-        """One more answer."""
-        self.all.hear(estimated, usage, seconds)
+        """One more answer. What one thinks before it says nothing of what another would."""
+        self.all.hear(estimated, usage, seconds, aloud=True)
         own = self.own.get(target)
         if own is None:
             if len(self.own) >= _TARGETS_KEPT:
@@ -98,16 +99,20 @@ class _Kind:
         """A target's answers to it, as they may be expected; `known` is what is known of the target at all."""
         usual, heard = self.all, self.own.get(target)
         rest = known.slow, known.failing, known.wasted
-        if heard is None:
-            return Learned(usual.ratio, usual.answer, usual.cached, known.seconds, *rest)
+        if heard is None:  # who was never asked anything is hoped to be quick: it will be asked once
+            seconds = None if known.seconds is None else usual.seconds
+            return Learned(usual.ratio, usual.answer, usual.cached, seconds, *rest)
         own = heard.learned
         counts = min(own.answers, _MOST) * 0.5 ** ((usual.answers - heard.at) / _FORGOTTEN_BY_HALF)
         share = counts / (counts + _OTHERS_COUNT)
+        seconds = usual.seconds
+        if seconds is not None and own.seconds is not None:
+            seconds += share * (own.seconds - seconds)
         return Learned(
             usual.ratio + share * (own.ratio - usual.ratio),
             usual.answer + share * (own.answer - usual.answer),
             usual.cached + share * (own.cached - usual.cached),
-            own.seconds,
+            seconds,
             *rest,
         )
 

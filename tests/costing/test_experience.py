@@ -136,6 +136,28 @@ def test_others_are_hoped_to_have_a_prompt_cached_until_they_show() -> None:
     assert experience.of("a", 1).cached > 0.7
 
 
+def test_one_slow_answer_rules_nobody_out_for_good() -> None:
+    """What a target's answers take is held against the others', and forgotten, as their length is."""
+    experience = Experience()
+    usage = Usage(100, 10, 110)
+    experience.answered("a", 100, usage, 60.0, 1)
+    assert experience.of("stranger", 1).seconds is None
+    for _ in range(1_200):
+        experience.answered("b", 100, usage, 2.0, 1)
+    assert experience.of("a", 1).seconds == pytest.approx(2, rel=0.05)
+    experience.answered("c", 100, usage, 9.0, 2)
+    assert experience.of("c", 1).seconds == pytest.approx(2, rel=0.05), "of this kind, as the others"
+
+
+def test_what_is_thought_is_the_thinkers_own() -> None:
+    """Another target is expected to say as much, and to think nothing until it has shown that it does."""
+    experience = Experience()
+    for _ in range(20):
+        experience.answered("thinker", 100, Usage(100, 260, 360, reasoning_tokens=250), 1.0, 1)
+    assert experience.of("other", 1).answer == pytest.approx(10)
+    assert experience.of("thinker", 1).answer > 230
+
+
 def test_an_unknown_kind_is_the_average_of_all() -> None:
     """But how a target counts is its own."""
     experience = Experience()
