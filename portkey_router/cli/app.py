@@ -85,6 +85,8 @@ def run(arguments: Sequence[str]) -> int:
     except PortkeyError as error:
         return _told(error, one_line(str(error)), _code(error), as_json=as_json)
     except _WRONG_COMMAND_LINE as error:
+        if not _said(error):  # a group of commands, named alone: its help has been printed
+            return USAGE
         return _told(error, _usage(error), USAGE, as_json=as_json)
     return result if isinstance(result, int) else 0
 
@@ -109,10 +111,14 @@ def _told(error: Exception, message: str, code: int, *, as_json: bool) -> int:
     return code
 
 
+def _said(error: Any) -> str:
+    return one_line(error.format_message())
+
+
 def _usage(error: Any) -> str:
     context = getattr(error, "ctx", None)
     where = getattr(context, "command_path", "portkey-router")
-    return f"{one_line(error.format_message()).rstrip('.')}. See: {where} --help"
+    return f"{_said(error).rstrip('.')}. See: {where} --help"
 
 
 def _code(error: PortkeyError) -> int:

@@ -161,6 +161,7 @@ def test_clearing_asks_first(cli: InProcess, at: list[str], redis_url: str, name
     for stdin in ("n\n", ""):
         asked = cli.run("clear", *at, stdin=stdin)
         assert asked.code == 130
+        assert asked.err.endswith("Nothing was removed. (With --yes it is not asked.)\n")
         assert f"Remove 3 entries of {name} at {redis_url}?" in asked.err + asked.out
     assert "Nothing to remove" in cli.run("clear", *at, "--older-than", "2w").out
     assert cache.count() == 3
@@ -251,6 +252,13 @@ def test_of_a_url_that_cannot_be_read_nothing_is_quoted(
     told = cli.fails("stats", code=3)
     assert "redis://" in told
     assert "planted" not in told
+
+
+def test_the_commands_named_alone_show_their_help(cli: InProcess) -> None:
+    """And nothing else: there is no error to tell."""
+    ended = cli.run()
+    assert (ended.code, ended.err) == (2, "")
+    assert "calibrate" in ended.out
 
 
 def test_errors_are_json_where_results_are(cli: InProcess) -> None:
