@@ -113,11 +113,12 @@ def test_entries_are_shown_in_a_table(cli: InProcess, at: list[str], redis_url: 
 
 def test_what_is_shaped_like_a_key_is_struck_out(cli: InProcess, at: list[str], redis_url: str, name: str) -> None:
     """In questions and answers, in tables and in JSON."""
-    fill(redis_url, name)
+    fill(redis_url, name).put("Whose?", "Mine.", tags=[PLANTED])
     for more in ([], ["--json"]):
-        told = cli.run("inspect", *at, *more)
-        assert "***" in told.out
-        assert "planted" not in told.out + told.err
+        for command in ("inspect", "stats"):
+            told = cli.run(command, *at, *more)
+            assert "***" in told.out
+            assert "planted" not in told.out + told.err
 
 
 def test_statistics_say_what_is_there(cli: InProcess, at: list[str], redis_url: str, name: str) -> None:
