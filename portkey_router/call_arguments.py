@@ -44,8 +44,10 @@ _MERGED = ("metadata", "extra_headers", "tags")
 
 
 def options_over(own: CallOptions, given: Mapping[str, Any], others: dict[str, Any]) -> CallOptions:
-    """A router's `own` options with those `given` to a call over them; words for the cache are
-    taken out of `others`."""
+    """A router's `own` options with those `given` to a call over them.
+
+    Words for the cache are taken out of `others`.
+    """
     changes = {name: value for name, value in given.items() if value is not None}
     if "max_cost" in changes:
         changes["max_cost"] = as_max_cost(changes["max_cost"])

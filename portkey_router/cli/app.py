@@ -85,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
     except PortkeyError as error:
         return _told(error, one_line(str(error)), _code(error), as_json=as_json)
     except _WRONG_COMMAND_LINE as error:
-        if not error.format_message():  # type: ignore[attr-defined]  # of click; no command: its help was shown
+        if not _said(error):  # a group of commands, named alone: its help has been printed
             return USAGE
         return _told(error, _usage(error), USAGE, as_json=as_json)
     return result if isinstance(result, int) else 0
@@ -111,10 +111,14 @@ def _told(error: Exception, message: str, code: int, *, as_json: bool) -> int:
     return code
 
 
+def _said(error: Any) -> str:
+    return one_line(error.format_message())
+
+
 def _usage(error: Any) -> str:
     context = getattr(error, "ctx", None)
     where = getattr(context, "command_path", "portkey-router")
-    text = one_line(error.format_message()).rstrip(".")
+    text = _said(error).rstrip(".")
     return f"{text}{'' if text.endswith('?') else '.'} See: {where} --help"
 
 

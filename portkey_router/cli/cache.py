@@ -29,7 +29,7 @@ from portkey_router.cli.cache_options import (
     seconds_of,
 )
 from portkey_router.cli.cache_tables import entry_rows, entry_told, groups_told, since, survey_rows, survey_tables
-from portkey_router.cli.options import Json  # noqa: TC001  (typer reads annotations)
+from portkey_router.cli.options import Json, confirm
 from portkey_router.cli.output import note, progress, show, show_rows, warn
 from portkey_router.errors import PortkeyError, StoreError
 
@@ -158,7 +158,7 @@ def clear(
                 show({"removed": 0}, f"Nothing to remove: no entries of {name} fit.", as_json=as_json)
                 return
             what = "this entry" if named else f"{number:,} {'entry' if number == 1 else 'entries'}"
-            typer.confirm(f"Remove {what} of {name} at {at.place}?", abort=True, err=True)
+            confirm(f"Remove {what} of {name} at {at.place}?")
         with progress(f"Clearing {name}"):
             removed = cache.remove(*entry or (), key=key) if named else cache.clear(**wanted)
     told = f"Removed {removed:,} {'entry' if removed == 1 else 'entries'} of {name}."

@@ -108,9 +108,9 @@ def _cut(text: str) -> str:
 
 
 def groups_told(survey: CacheSurvey) -> dict[str, list[dict[str, Any]]]:
-    """The groups as lists: JSON has no key that is None."""
+    """The groups as lists: JSON has no key that is None. What is shaped like a key of a provider's is struck out."""
     return {
-        group: [{"name": name, "entries": number} for name, number in getattr(survey, group).items()]
+        group: [{"name": name and redact(name), "entries": number} for name, number in getattr(survey, group).items()]
         for group in _GROUPS
     }
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from portkey_router.admin.provider_list import STRATEGIES, providers_from_json, strategy_of
-from portkey_router.cli.options import Json, Timeout, Workspace, admin_client
+from portkey_router.cli.options import Json, Timeout, Workspace, admin_client, confirm
 from portkey_router.cli.output import progress, show, show_rows
 from portkey_router.compile import compile_config
 from portkey_router.errors import ConfigurationError
@@ -194,7 +194,7 @@ def delete_config(
     """Delete a config: requests that name it fail from now on."""
     client = admin_client(workspace, timeout)
     if not yes:
-        typer.confirm(f"Delete {slug}?", abort=True, err=True)
+        confirm(f"Delete {slug}?")
     with progress(f"Deleting {slug}"):
         client.configs.delete(slug)
     show({"slug": slug}, f"Deleted {slug}.", as_json=as_json)

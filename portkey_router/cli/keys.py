@@ -15,6 +15,7 @@ from portkey_router.cli.options import (
     Workspace,
     admin_client,
     budget,
+    confirm,
     providers_named,
     rate_limit,
     take_key,
@@ -183,7 +184,7 @@ def delete_key(
     """Delete a key: requests that name it fail from now on."""
     client = admin_client(workspace, timeout)
     if not yes:
-        typer.confirm(f"Delete {slug}?", abort=True, err=True)
+        confirm(f"Delete {slug}?")
     with progress(f"Deleting {slug}"):
         deleted = client.keys.delete(slug, with_integration=with_integration)
     left = f" The integration {deleted.integration} still holds the key." if deleted.integration else ""

@@ -11,7 +11,7 @@ import typer
 from pydantic import SecretStr
 
 from portkey_router.admin import AdminClient, RateLimits, UsageLimits
-from portkey_router.cli.output import warn
+from portkey_router.cli.output import note, warn
 from portkey_router.errors import ConfigurationError
 from portkey_router.providers import PROVIDERS, portkey_provider
 
@@ -23,6 +23,7 @@ __all__ = [
     "Workspace",
     "admin_client",
     "budget",
+    "confirm",
     "providers_named",
     "rate_limit",
     "take_key",
@@ -82,6 +83,15 @@ def take_key(argument: str | None, option: str, *, stdin: bool, variable: str | 
     if not key.strip():
         raise ConfigurationError("The key is empty.")
     return SecretStr(key.strip())
+
+
+def confirm(question: str) -> None:
+    """Ask; anything but Yes, and a pipe that has nothing to say, ends the command with nothing done."""
+    try:
+        typer.confirm(question, abort=True, err=True)
+    except typer.Abort:
+        note("\nNothing was removed. (With --yes it is not asked.)")
+        raise
 
 
 def budget(amount: int | None, unit: str, alert: int | None, reset: str | None) -> UsageLimits | None:

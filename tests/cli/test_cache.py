@@ -113,11 +113,12 @@ def test_entries_are_shown_in_a_table(cli: InProcess, at: list[str], redis_url: 
 
 def test_what_is_shaped_like_a_key_is_struck_out(cli: InProcess, at: list[str], redis_url: str, name: str) -> None:
     """In questions and answers, in tables and in JSON."""
-    fill(redis_url, name)
+    fill(redis_url, name).put("Whose?", "Mine.", tags=[PLANTED])
     for more in ([], ["--json"]):
-        told = cli.run("inspect", *at, *more)
-        assert "***" in told.out
-        assert "planted" not in told.out + told.err
+        for command in ("inspect", "stats"):
+            told = cli.run(command, *at, *more)
+            assert "***" in told.out
+            assert "planted" not in told.out + told.err
 
 
 def test_statistics_say_what_is_there(cli: InProcess, at: list[str], redis_url: str, name: str) -> None:
@@ -161,6 +162,7 @@ def test_clearing_asks_first(cli: InProcess, at: list[str], redis_url: str, name
     for stdin in ("n\n", ""):
         asked = cli.run("clear", *at, stdin=stdin)
         assert asked.code == 130
+        assert asked.err.endswith("Nothing was removed. (With --yes it is not asked.)\n")
         assert f"Remove 3 entries of {name} at {redis_url}?" in asked.err + asked.out
     assert "Nothing to remove" in cli.run("clear", *at, "--older-than", "2w").out
     assert cache.count() == 3
@@ -251,6 +253,13 @@ def test_of_a_url_that_cannot_be_read_nothing_is_quoted(
     told = cli.fails("stats", code=3)
     assert "redis://" in told
     assert "planted" not in told
+
+
+def test_the_commands_named_alone_show_their_help(cli: InProcess) -> None:
+    """And nothing else: there is no error to tell."""
+    ended = cli.run()
+    assert (ended.code, ended.err) == (2, "")
+    assert "calibrate" in ended.out
 
 
 def test_errors_are_json_where_results_are(cli: InProcess) -> None:
