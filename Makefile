@@ -34,9 +34,9 @@ fast: venv ## the tests on recorded answers of the gateway: no Node, no server, 
 	@$(PY) -m pytest -n0 tests/cassettes $(PYTEST_ARGS)
 
 # Played once after that: what was recorded fits, and holds no key.
-cassettes: install ## record those answers anew, from the real gateway
+cassettes: install ## record those answers anew, from the real gateway and Prism
 	@rm -f tests/cassettes/recorded/*.yaml
-	@$(PY) -m pytest -n0 -p no:randomly --record-mode=once tests/cassettes/test_replay.py
+	@$(PY) -m pytest -n0 -p no:randomly --record-mode=once tests/cassettes/test_replay.py tests/cassettes/test_admin_replay.py
 	@$(PY) -m pytest -n0 tests/cassettes
 
 check: venv ## lint, format, types, and the architecture: all four, even if the first fails

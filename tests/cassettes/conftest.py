@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vcr import VCR  # type: ignore[import-untyped]
+    from vcr.cassette import Cassette  # type: ignore[import-untyped]
 
     from portkey_router.sandbox import Fault, Gateway, Providers
 
@@ -106,3 +107,12 @@ def offline(record_mode: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[
         monkeypatch.setattr(subprocess, "Popen", refusing("subprocess.Popen"))
     yield tries
     assert tries == []
+
+
+@pytest.fixture
+def whole_cassette_offline(offline: list[str], request: pytest.FixtureRequest, record_mode: str) -> Iterator[None]:
+    """Nothing outside is reached, and all that was recorded is asked for: no request more, none fewer."""
+    cassette: Cassette | None = request.getfixturevalue("vcr")
+    yield
+    if cassette is not None and record_mode == "none":
+        assert cassette.play_count == len(cassette) > 0

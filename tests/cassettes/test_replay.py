@@ -26,16 +26,13 @@ from tests.langchain.verbs import VERBS as LANGCHAIN_VERBS
 from tests.langchain.verbs import ask as ask_llm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from vcr.cassette import Cassette  # type: ignore[import-untyped]
-
     from tests.cassettes.conftest import Backdrop
 
 VERBS = ("complete", "acomplete", "stream", "astream")
 QUESTION = "What does a gateway do?"
 MESSAGES = [{"role": "user", "content": QUESTION}]
 recorded = pytest.mark.vcr
+pytestmark = pytest.mark.usefixtures("whole_cassette_offline")
 
 
 class Person(BaseModel):
@@ -49,15 +46,6 @@ class Person(BaseModel):
 def get_weather(place: str) -> str:
     """Tell the weather at a place."""
     return f"sunny in {place}"
-
-
-@pytest.fixture(autouse=True)
-def _whole_cassette_offline(offline: list[str], request: pytest.FixtureRequest, record_mode: str) -> Iterator[None]:
-    """Nothing outside is reached, and all that was recorded is asked for: no request more, none fewer."""
-    cassette: Cassette | None = request.getfixturevalue("vcr")
-    yield
-    if cassette is not None and record_mode == "none":
-        assert cassette.play_count == len(cassette) > 0
 
 
 def ask(router: PortkeyRouter, verb: str) -> Completion:

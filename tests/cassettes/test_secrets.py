@@ -11,7 +11,7 @@ import vcr  # type: ignore[import-untyped]
 
 from portkey_router import AuthenticationError, PortkeyRouter, Target, sandbox
 from portkey_router.sandbox.hosted import API_KEY
-from tests.cassettes import test_replay
+from tests.cassettes import test_admin_replay, test_replay
 from tests.cassettes.conftest import RECORDED
 from tests.cassettes.redaction import ReadableYaml, forbidden_in
 
@@ -164,7 +164,8 @@ def test_each_recorded_test_has_its_cassette() -> None:
     """None is missing, and none is left over from a test that is gone."""
     marked = {
         name.removeprefix("test_")
-        for name, value in vars(test_replay).items()
+        for module in (test_replay, test_admin_replay)
+        for name, value in vars(module).items()
         if "vcr" in {mark.name for mark in getattr(value, "pytestmark", ())}
     }
     assert {file.name.split(".")[0] for file in RECORDED.iterdir()} == marked

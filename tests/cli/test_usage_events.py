@@ -125,6 +125,16 @@ def test_since_until_and_model(file: str, capsys: pytest.CaptureFixture[str]) ->
     assert said(capsys, "--jsonl", file, "--since", "2026-12-01")[0] == "No calls in that time.\n"
 
 
+def test_a_call_without_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By day it has a row of its own, of a span that is asked for it is none; either way it is said."""
+    (tmp_path / "f").write_text(json.dumps(record_of(call())) + "\n" + LINES[3])
+    assert list(rows(capsys, "--jsonl", "f")) == ["2026-11-02", None]
+    for more in ([], ["--since", "2026-11-01"]):
+        assert said(capsys, "--jsonl", "f", *more)[1] == "Read past: 1 call without a time.\n"
+    assert list(rows(capsys, "--jsonl", "f", "--since", "2026-11-01")) == ["2026-11-02"]
+    assert said(capsys, "--jsonl", "f", "--by", "model")[1] == ""
+
+
 def test_rotated_files_and_standard_input(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,7 +175,9 @@ def test_more_rows_than_a_screen_holds(tmp_path: Path, capsys: pytest.CaptureFix
     assert err == "The dearest 50 of 60 rows; --json has all.\n"
     assert len(rows(capsys, "--jsonl", "f", "--by", "user")) == 60
     assert len(said(capsys, "--jsonl", "f")[0].splitlines()) == 2 + 60 + 1
-    assert said(capsys, "--jsonl", "f", "--bars")[0].count("█" * 40) == 1 + 31  # one cost, 31 times
+    drawn = said(capsys, "--jsonl", "f", "--bars")[0].split("\ncost USD\n")[1]
+    assert drawn.count("█" * 40) == 1 + 31  # one cost, 31 times
+    assert drawn.splitlines()[30].split() == ["2026-12-31", "█" * 40, "59"]  # the last days
 
 
 def test_at_a_terminal_it_is_drawn(file: str) -> None:
