@@ -93,9 +93,12 @@ if TYPE_CHECKING:
     from portkey_router.bound import Bound, PartBounds, bound_of
     from portkey_router.budget import Budget, BudgetState, LedgerReport, LimitState, RateLimit, Reservation
     from portkey_router.cache.cache import SemanticCache
+    from portkey_router.cache.calibrate import Calibration, calibrate
     from portkey_router.cache.guards import Guards
     from portkey_router.cache.local_embeddings import LocalEmbeddings
     from portkey_router.cache.results import CacheStats, Hit, Miss, StoredEntry
+    from portkey_router.cache.store import IndexState
+    from portkey_router.cache.survey import CacheSurvey
     from portkey_router.ledger.keeper import BudgetLedger
     from portkey_router.report import UsageReport, UsageTable, UsageTotals, usage_report
 
@@ -127,6 +130,8 @@ __all__ = [
     "BudgetState",
     "CacheLookup",
     "CacheStats",
+    "CacheSurvey",
+    "Calibration",
     "CallFinished",
     "CallOptions",
     "ChatMessage",
@@ -153,6 +158,7 @@ __all__ = [
     "Guards",
     "Health",
     "Hit",
+    "IndexState",
     "InvalidRequestError",
     "LedgerReport",
     "LimitState",
@@ -206,6 +212,7 @@ __all__ = [
     "bound_of",
     "build_ledger",
     "build_router",
+    "calibrate",
     "capture_events",
     "listening",
     "load_portkey_prices",
@@ -226,12 +233,16 @@ _LAZY = {
     "RateLimit": "portkey_router.budget",
     "Reservation": "portkey_router.budget",
     "SemanticCache": "portkey_router.cache.cache",
+    "Calibration": "portkey_router.cache.calibrate",
+    "calibrate": "portkey_router.cache.calibrate",
     "Guards": "portkey_router.cache.guards",
     "LocalEmbeddings": "portkey_router.cache.local_embeddings",
     "CacheStats": "portkey_router.cache.results",
     "Hit": "portkey_router.cache.results",
     "Miss": "portkey_router.cache.results",
     "StoredEntry": "portkey_router.cache.results",
+    "IndexState": "portkey_router.cache.store",
+    "CacheSurvey": "portkey_router.cache.survey",
     "BudgetLedger": "portkey_router.ledger.keeper",
     "UsageReport": "portkey_router.report",
     "UsageTable": "portkey_router.report",

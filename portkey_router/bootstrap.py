@@ -235,14 +235,18 @@ def _ledger_store(url: str | None, client: Any, namespace: str, timeout: float, 
 
 
 class NamedEncoder:
-    """Embeds with a model of this name, by a router of the environment that is built at the first text."""
+    """Embeds with a model of this name, by a router of the environment that is built at the first text.
 
-    def __init__(self, model: str) -> None:
-        self._model = model
+    `options` are `build_router`'s; with a `strategy` among them, its targets embed.
+    """
+
+    def __init__(self, model: str, /, **options: Unpack[RouterOptions]) -> None:
+        self._model = None if "strategy" in options else model
+        self._options = options
 
     @functools.cached_property
     def _router(self) -> Any:
-        return build_router(from_env=True)
+        return build_router(from_env=True, **self._options)
 
     def encode(self, text: str) -> list[float]:
         """The text's vector."""

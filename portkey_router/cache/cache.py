@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from portkey_router.cache.policy import Answer
     from portkey_router.cache.results import CacheStats, NewAnswer, StoredEntry
     from portkey_router.cache.store import CacheStore
+    from portkey_router.cache.survey import CacheSurvey
     from portkey_router.cache.verbs import Chosen, Own
     from portkey_router.events import Sink
 
@@ -346,16 +347,32 @@ class SemanticCache:
         """As `inspect`."""
         return await self._arun(self._verbs.inspect(limit, **chosen))
 
-    def count(self) -> int:
-        """How many entries there are."""
-        return self._run(self._verbs.count())
+    def count(self, **chosen: Unpack[Chosen]) -> int:
+        """How many entries there are, names that lead to others among them; `chosen` as in `clear`."""
+        return self._run(self._verbs.count(**chosen))
 
-    async def acount(self) -> int:
+    async def acount(self, **chosen: Unpack[Chosen]) -> int:
         """As `count`."""
-        return await self._arun(self._verbs.count())
+        return await self._arun(self._verbs.count(**chosen))
+
+    def survey(self, limit: int = 100_000, **chosen: Unpack[Chosen]) -> CacheSurvey:
+        """What the store holds, whoever put it there; at most `limit` entries are read. `chosen` as in `clear`."""
+        return self._run(self._verbs.survey(limit, **chosen))
+
+    async def asurvey(self, limit: int = 100_000, **chosen: Unpack[Chosen]) -> CacheSurvey:
+        """As `survey`."""
+        return await self._arun(self._verbs.survey(limit, **chosen))
+
+    def check(self) -> None:
+        """Raises `StoreError` where the store is away or does not serve, as no lookup does; for a start-up."""
+        self._run(self._verbs.check())
+
+    async def acheck(self) -> None:
+        """As `check`."""
+        await self._arun(self._verbs.check())
 
     def stats(self) -> CacheStats:
-        """What this cache has seen in this process."""
+        """What this cache has seen in this process; what the store holds is `survey`'s."""
         return self._lookups.counts.stats()
 
     # --- the two drivers ----------------------------------------------------------------------------------------

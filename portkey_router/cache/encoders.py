@@ -47,12 +47,12 @@ class Encoder:
 
 
 def encoder_of(embeddings: Any, *, by_name: Callable[[str], Any]) -> Encoder | None:
-    """The encoder for what a user gives; None for None. `by_name` makes one for the name of a model.
+    """The encoder for what a user gives: None for None, an encoder as it is; `by_name` makes one for a model's name.
 
     Raises `ConfigurationError` for what is none.
     """
-    if embeddings is None:
-        return None
+    if embeddings is None or isinstance(embeddings, Encoder):
+        return embeddings
     if isinstance(embeddings, str):
         named = by_name(embeddings)
         return Encoder(f"portkey:{embeddings}", _window(embeddings), named.encode, named.aencode)

@@ -287,10 +287,12 @@ class Lookups:
         deadline = Deadline(self.rules.timeout)
         try:
             found: Found | None = yield from self.ask(self.store.fetch(self.rules.name, row), deadline)
-            target = entry_of(found.body).target if found is not None else None
-            if target is not None:
-                found = yield from self.ask(self.store.fetch(self.rules.name, target), deadline)
+            pointer = entry_of(found.body) if found is not None else None
+            if pointer is not None and pointer.target is not None:
+                found = yield from self.ask(self.store.fetch(self.rules.name, pointer.target), deadline)
             hit = None if found is None else self._hit(found, read, "exact", 1.0)
+            if hit is not None and pointer is not None and hit.entry.name not in {None, pointer.name}:
+                hit = None  # the same question has been put again, under another name, with that one's answer
         except CorruptEntryError as error:
             self._tell("corrupt entry", f"An entry of the cache {self.rules.name!r} cannot be read: {error}")
             return None

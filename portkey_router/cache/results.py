@@ -80,7 +80,11 @@ class NewAnswer:
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
-    """An entry as an administrator sees it. `age` is in seconds; `bar` the least similarity it asks for, if its own."""
+    """An entry as an administrator sees it. `age` is in seconds; `bar` the least similarity it asks for, if its own.
+
+    `expires_in` is in seconds, None: never. `encoder` is the fingerprint of the embedding that finds it by meaning;
+    with None, only equal questions find it. `size` is that of the answer as it is stored, in bytes.
+    """
 
     id: str
     text: str
@@ -93,6 +97,9 @@ class StoredEntry:
     namespace: str
     name: str | None
     bar: float | None
+    expires_in: float | None = None
+    encoder: str | None = None
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 if TYPE_CHECKING:
     from portkey_router.deadline import Deadline
 
-__all__ = ["CacheStore", "Found", "Marks", "Nearest", "Operation", "Row", "Selection", "Space", "mark"]
+__all__ = ["CacheStore", "Found", "IndexState", "Marks", "Nearest", "Operation", "Row", "Selection", "Space", "mark"]
 
 T = TypeVar("T")
 Operation: TypeAlias = Generator[Any, Any, T]
@@ -73,12 +73,35 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A row as a store gives it back; `similarity` is the cosine, where it was searched for."""
+    """A row as a store gives it back; `similarity` is the cosine, where it was searched for.
+
+    Where it was read to be looked at: `left` seconds until it expires (None: never), and the `encoder` (a fingerprint)
+    of its vector, None where it has none.
+    """
 
     id: str
     body: bytes = field(repr=False)
     bar: float | None = None
     similarity: float | None = None
+    left: float | None = None
+    encoder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """An index as its server tells of it: `kind` is algorithm and type (`flat-float32`), of vectors of `dims` numbers.
+
+    `indexed` is the share that it has read so far, `failures` the rows that it could not take, `bytes` its memory; None
+    where the server does not tell.
+    """
+
+    name: str
+    encoder: str
+    kind: str
+    dims: int | None
+    indexed: float | None
+    failures: int | None
+    bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +155,23 @@ class CacheStore(Protocol):
     def set_bar(self, name: str, row: str, bar: float) -> Operation[bool]:
         """Set the bar of a row; whether it is still there."""
 
-    def select(self, name: str, selection: Selection, limit: int) -> Operation[list[Found]]:
-        """Rows to look at, in no order."""
+    def ids(self, name: str, selection: Selection) -> Operation[list[str]]:
+        """The ids of rows, in no order."""
+
+    def read(self, name: str, rows: list[str]) -> Operation[list[Found]]:
+        """Rows to look at; those that are gone are left out."""
+
+    def weigh(self, name: str, rows: list[str]) -> Operation[list[int]]:
+        """What rows take of the server's memory, in bytes, their part of an index left out; empty where unknown."""
+
+    def indexes(self, name: str) -> Operation[list[IndexState] | None]:
+        """The indexes of this cache, of encoders of the past too; None where this store has none to tell of."""
 
     def remove(self, name: str, rows: list[str]) -> Operation[int]:
         """Remove rows by their ids; how many there were."""
 
     def clear(self, name: str, selection: Selection) -> Operation[int]:
         """Remove rows; how many."""
-
-    def count(self, name: str) -> Operation[int]:
-        """How many rows there are."""
 
     def run(self, operation: Operation[T], deadline: Deadline) -> T:
         """Perform an operation in this thread."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from portkey_router.cache.courtesy import plain_form
 from portkey_router.cache.entry import CorruptEntryError, Entry, entry_of
 from portkey_router.cache.results import Miss, StoredEntry
 from portkey_router.cache.store import Selection, mark
+from portkey_router.cache.survey import Tally
 from portkey_router.cache.texts import POINTER, TEXT, named_row, text_of_entry
 from portkey_router.deadline import Deadline
 from portkey_router.errors import ConfigurationError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from portkey_router.cache.policy import Answer
     from portkey_router.cache.results import Hit, NewAnswer
     from portkey_router.cache.store import Found, Operation
+    from portkey_router.cache.survey import CacheSurvey
 
 __all__ = ["Chosen", "Keeping", "Own", "Terms", "Verbs", "Whose", "check_seconds"]
 
@@ -29,6 +31,10 @@ T = TypeVar("T")
 
 ADMIN_SECONDS = 60.0
 """For verbs that walk over all entries."""
+READ_AT_ONCE = 500
+"""Rows, where many are looked at."""
+WEIGHED = 100
+"""Rows whose memory is asked for."""
 JITTER = 0.1
 """An entry lives up to this share of its ttl shorter: those stored together do not expire together."""
 
@@ -159,9 +165,12 @@ class Verbs:
         rows = list(ids)
         if name is not None:
             row = named_row(name, whose.tenant, whose.namespace)
-            found = yield from self._admin(self._lookups.store.fetch(self._name, row))
-            pointer = _entry_or_none(found)
-            rows += [row, pointer.target] if pointer and pointer.target else [row]
+            rows.append(row)
+            pointer = yield from self._entry(row)
+            if pointer is not None and pointer.target is not None:
+                entry = yield from self._entry(pointer.target)
+                # Of a question that was put again under another name, the answer is that one's.
+                rows += [pointer.target] if entry is None or entry.name in {None, name} else []
         return (yield from self._admin(self._lookups.store.remove(self._name, rows)))
 
     # --- administration -----------------------------------------------------------------------------------------
@@ -175,45 +184,63 @@ class Verbs:
         else:
             yield from self._admin(store.remove(self._name, [hit.id]))
 
-    def clear(
-        self,
-        *,
-        tenant: str | None = None,
-        namespace: str | None = None,
-        tag: str | None = None,
-        prompt: str | None = None,
-        older_than: float | None = None,
-    ) -> Generator[Step, Any, int]:
+    def clear(self, **chosen: Unpack[Chosen]) -> Generator[Step, Any, int]:
         """Remove what fits; how many."""
-        selection = self._selection(tenant, namespace, tag, prompt, older_than)
+        selection = self._selection(**chosen)
         return (yield from self._admin(self._lookups.store.clear(self._name, selection)))
 
-    def inspect(
-        self,
-        limit: int,
-        *,
-        tenant: str | None = None,
-        namespace: str | None = None,
-        tag: str | None = None,
-        prompt: str | None = None,
-        older_than: float | None = None,
-    ) -> Generator[Step, Any, list[StoredEntry]]:
+    def inspect(self, limit: int, **chosen: Unpack[Chosen]) -> Generator[Step, Any, list[StoredEntry]]:
         """What fits; entries that cannot be read, or only point to others, are left out."""
-        selection = self._selection(tenant, namespace, tag, prompt, older_than)
-        found = yield from self._admin(self._lookups.store.select(self._name, selection, limit))
-        shown = [(each, _entry_or_none(each)) for each in found]
-        return [self._shown(each, entry) for each, entry in shown if entry is not None and entry.kind != POINTER]
+        ids = yield from self._ids(**chosen)
+        shown: list[StoredEntry] = []
+        for start in range(0, len(ids), READ_AT_ONCE):
+            found = yield from self._read(ids[start : start + READ_AT_ONCE])
+            entries = [(each, _entry_or_none(each)) for each in found]
+            shown += [self._shown(each, entry) for each, entry in entries if entry and entry.kind != POINTER]
+            if len(shown) >= limit:
+                break
+        return shown[:limit]
 
-    def count(self) -> Generator[Step, Any, int]:
-        """How many entries there are."""
-        return (yield from self._admin(self._lookups.store.count(self._name)))
+    def count(self, **chosen: Unpack[Chosen]) -> Generator[Step, Any, int]:
+        """How many rows fit."""
+        return len((yield from self._ids(**chosen)))
+
+    def check(self) -> Generator[Step, Any, None]:
+        """Whether the store serves: a row that is not there is looked for."""
+        yield from self._read(["-"])
+
+    def survey(self, limit: int, **chosen: Unpack[Chosen]) -> Generator[Step, Any, CacheSurvey]:
+        """What fits, added up, a handful of rows at a time."""
+        store, tally = self._lookups.store, Tally(self._terms.now())
+        ids = yield from self._ids(**chosen)
+        for start in range(0, min(limit, len(ids)), READ_AT_ONCE):
+            for found in (yield from self._read(ids[start : min(start + READ_AT_ONCE, limit)])):
+                tally.add(found, _entry_or_none(found))
+        weights = yield from self._admin(store.weigh(self._name, ids[:: max(1, len(ids) // WEIGHED)]))
+        indexes = yield from self._admin(store.indexes(self._name))
+        return tally.survey(len(ids), weights, indexes)
+
+    def _entry(self, row: str) -> Generator[Step, Any, Entry | None]:
+        return _entry_or_none((yield from self._admin(self._lookups.store.fetch(self._name, row))))
+
+    def _ids(self, **chosen: Unpack[Chosen]) -> Generator[Step, Any, list[str]]:
+        return (yield from self._admin(self._lookups.store.ids(self._name, self._selection(**chosen))))
+
+    def _read(self, ids: list[str]) -> Generator[Step, Any, list[Found]]:
+        return (yield from self._admin(self._lookups.store.read(self._name, ids)))
 
     def _admin(self, operation: Operation[T]) -> Generator[Step, Any, T]:
         """Here a failure is the caller's business: nobody else would hear that nothing was cleared."""
         return (yield from self._lookups.ask(operation, Deadline(ADMIN_SECONDS)))
 
     def _selection(
-        self, tenant: str | None, namespace: str | None, tag: str | None, prompt: str | None, older_than: float | None
+        self,
+        *,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        tag: str | None = None,
+        prompt: str | None = None,
+        older_than: float | None = None,
     ) -> Selection:
         if older_than is not None and not 0 <= older_than < math.inf:
             raise ConfigurationError(f"older_than is a number of seconds, not {older_than}.")
@@ -238,6 +265,9 @@ class Verbs:
             namespace=entry.namespace,
             name=entry.name,
             bar=found.bar,
+            expires_in=found.left,
+            encoder=found.encoder,
+            size=len(found.body),
         )
 
 

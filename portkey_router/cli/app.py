@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from portkey_router._version import __version__
-from portkey_router.cli import calls, configs, keys, local, status, usage
+from portkey_router.cli import cache, calls, configs, keys, local, status, usage
 from portkey_router.cli.output import one_line
 from portkey_router.errors import (
     AdminError,
@@ -53,7 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for module in (keys, configs, calls, status, usage, local):
+for module in (keys, configs, calls, status, usage, cache, local):
     module.register(app)
 
 
@@ -93,6 +93,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _told(error: Exception, message: str, code: int, *, as_json: bool) -> int:
     notes = [one_line(text) for text in getattr(error, "__notes__", ())]
+    message = f"{message.rstrip('.')}." if notes else message
     if as_json:
         told: dict[str, Any] = {
             "error": type(error).__name__,

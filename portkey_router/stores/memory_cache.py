@@ -13,13 +13,13 @@ from dataclasses import replace
 from operator import mul
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from portkey_router.cache.store import Found, Row, Selection
+from portkey_router.cache.store import Found, Row
 from portkey_router.locks import ForkLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from portkey_router.cache.store import Nearest, Operation
+    from portkey_router.cache.store import IndexState, Nearest, Operation, Selection
     from portkey_router.deadline import Deadline
 
 __all__ = ["MemoryCacheStore"]
@@ -92,11 +92,28 @@ class MemoryCacheStore:
             self._rows[name, row] = replace(kept, bar=bar), self._rows[name, row][1]
             return True
 
-    def select(self, name: str, selection: Selection, limit: int) -> Operation[list[Found]]:
+    def ids(self, name: str, selection: Selection) -> Operation[list[str]]:
+        """The ids of rows."""
+        yield from ()
+        with self._lock:
+            return [row.id for row in self._selected(name, selection)]
+
+    def read(self, name: str, rows: list[str]) -> Operation[list[Found]]:
         """Rows to look at."""
         yield from ()
         with self._lock:
-            return [_found(row) for row in self._selected(name, selection)[:limit]]
+            alive = [row for each in rows if (row := self._alive((name, each))) is not None]
+            return [self._looked_at(name, row) for row in alive]
+
+    def weigh(self, name: str, rows: list[str]) -> Operation[list[int]]:  # noqa: ARG002  (of the protocol)
+        """Python does not tell."""
+        yield from ()
+        return []
+
+    def indexes(self, name: str) -> Operation[list[IndexState] | None]:  # noqa: ARG002  (of the protocol)
+        """Vectors are compared one by one."""
+        yield from ()
+        return None
 
     def remove(self, name: str, rows: list[str]) -> Operation[int]:
         """Remove rows by their ids; how many there were."""
@@ -109,12 +126,6 @@ class MemoryCacheStore:
         yield from ()
         with self._lock:
             return sum(self._drop((name, row.id)) for row in self._selected(name, selection))
-
-    def count(self, name: str) -> Operation[int]:
-        """How many rows there are."""
-        yield from ()
-        with self._lock:
-            return len(self._selected(name, Selection()))
 
     def run(self, operation: Operation[T], deadline: Deadline) -> T:  # noqa: ARG002  (of the protocol)
         """Perform an operation: it waits for nothing."""
@@ -142,6 +153,11 @@ class MemoryCacheStore:
     def _selected(self, name: str, selection: Selection) -> list[Row]:
         rows = [self._alive(key) for key in list(self._rows) if key[0] == name]
         return [row for row in rows if row is not None and selection.fits(row.marks, row.created)]
+
+    def _looked_at(self, name: str, row: Row) -> Found:
+        until = self._rows[name, row.id][1]
+        left = None if until is None else until - self._clock()
+        return replace(_found(row), left=left, encoder=row.space.fingerprint if row.space else None)
 
     def _drop(self, key: _Key) -> bool:
         kept = self._rows.pop(key, None)

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from portkey_router.cache.store import Found, Marks
 from portkey_router.errors import ConfigurationError, StoreError
 from portkey_router.stores.commands import Keys, Script
+from portkey_router.stores.redis_index import state_of_index
 
 if TYPE_CHECKING:
-    from portkey_router.cache.store import Nearest, Row, Selection, Space
+    from portkey_router.cache.store import IndexState, Nearest, Row, Selection, Space
     from portkey_router.deadline import Deadline
     from portkey_router.stores.commands import Command, Commands
     from portkey_router.stores.redis_client import RedisClient
@@ -148,16 +149,40 @@ class RedisCacheStore:
         """Set the bar of a row; whether it is still there."""
         return bool((yield from _SET_BAR.run([_key(name, row)], [f"{bar:.4f}"])))
 
-    def select(self, name: str, selection: Selection, limit: int) -> Commands[list[Found]]:
+    def ids(self, name: str, selection: Selection) -> Commands[list[str]]:
+        """The ids of rows. It walks over the keys, so it misses none, with search or without."""
+        keys = yield from self._selected(name, selection)
+        return [_row_of(key) for key in keys]
+
+    def read(self, name: str, rows: list[str]) -> Commands[list[Found]]:
         """Rows to look at."""
-        keys = yield from self._selected(name, selection, limit)
         found: list[Found] = []
-        for chunk in _chunks(keys):
-            replies = yield [("HMGET", key, "a", "b") for key in chunk]
-            for key, reply in zip(chunk, replies, strict=True):
-                if not isinstance(reply, StoreError) and reply[0] is not None:
-                    found.append(Found(_row_of(key), reply[0], _number(reply[1])))
+        for chunk in _chunks(rows):
+            keys = [_key(name, row) for row in chunk]
+            replies = yield [
+                (*command[:1], key, *command[1:])
+                for key in keys
+                for command in (("HMGET", "a", "b"), ("HKEYS",), ("PTTL",))
+            ]
+            told = zip(chunk, replies[::3], replies[1::3], replies[2::3], strict=True)
+            found += [each for row, *reply in told if (each := _looked_at(row, *reply)) is not None]
         return found
+
+    def weigh(self, name: str, rows: list[str]) -> Commands[list[int]]:
+        """What rows take of the server's memory, in bytes; some servers do not say."""
+        if not rows:
+            return []
+        replies = yield [("MEMORY", "USAGE", _key(name, row)) for row in rows]
+        return [reply for reply in replies if isinstance(reply, int)]
+
+    def indexes(self, name: str) -> Commands[list[IndexState] | None]:
+        """The indexes of this cache; None where this Redis has no search."""
+        names = yield from self._names_of_indexes(name)
+        if not names:
+            return names if names is None else []
+        replies = yield [("FT.INFO", index) for index in names]
+        told = zip(names, replies, strict=True)
+        return [state_of_index(name, index, reply) for index, reply in told if not isinstance(reply, StoreError)]
 
     def remove(self, name: str, rows: list[str]) -> Commands[int]:
         """Remove rows by their ids; how many there were."""
@@ -168,15 +193,10 @@ class RedisCacheStore:
 
         Where all of them go, the indexes do as well, those of encoders of the past with them: a server may have few.
         """
-        keys = yield from self._selected(name, selection, None)
-        gone = yield from _unlink(keys)
+        gone = yield from _unlink((yield from self._selected(name, selection)))
         if selection.everything and self._can_search:
             yield from self._drop_indexes(name)
         return gone
-
-    def count(self, name: str) -> Commands[int]:
-        """How many rows there are."""
-        return len((yield Keys(_key(name, ""))))
 
     def run(self, operation: Commands[T], deadline: Deadline) -> T:
         """Perform an operation in this thread."""
@@ -249,17 +269,21 @@ class RedisCacheStore:
         self._made(reply, index)
 
     def _drop_indexes(self, name: str) -> Commands[None]:
+        ours = yield from self._names_of_indexes(name)
+        if ours:
+            yield [("FT.DROPINDEX", index) for index in ours]
+            self._indexes.difference_update(ours)
+
+    def _names_of_indexes(self, name: str) -> Commands[list[str] | None]:
         (indexes,) = yield [("FT._LIST",)]
         if isinstance(indexes, StoreError):
-            return  # no search, and so no index
-        ours = [index for index in indexes if _text(index).startswith(f"{name}:i:")]
-        yield [("FT.DROPINDEX", index) for index in ours]
-        self._indexes.difference_update(map(_text, ours))
+            return None  # no search, and so no index
+        return sorted(index for index in map(_text, indexes) if index.startswith(f"{name}:i:"))
 
-    def _selected(self, name: str, selection: Selection, limit: int | None) -> Commands[list[bytes]]:
+    def _selected(self, name: str, selection: Selection) -> Commands[list[bytes]]:
         keys: list[bytes] = yield Keys(_key(name, ""))
         if selection.everything:
-            return keys[:limit]
+            return keys
         chosen: list[bytes] = []
         for chunk in _chunks(keys):
             replies = yield [("HMGET", key, "s", "t", "n", "p", "g", "c") for key in chunk]
@@ -270,9 +294,7 @@ class RedisCacheStore:
                 marks = Marks(scope, tenant, namespace, prompt, tuple(tags.split(",")))
                 if selection.fits(marks, _number(created) or 0.0):
                     chosen.append(key)
-            if limit is not None and len(chosen) >= limit:
-                break
-        return chosen[:limit]
+        return chosen
 
 
 def _key(name: str, row: str) -> str:
@@ -283,7 +305,7 @@ def _row_of(key: bytes) -> str:
     return key.decode("utf-8", "replace").rpartition(":")[2]
 
 
-def _chunks(keys: list[bytes]) -> list[list[bytes]]:
+def _chunks(keys: list[T]) -> list[list[T]]:
     return [keys[start : start + CHUNK] for start in range(0, len(keys), CHUNK)]
 
 
@@ -315,6 +337,16 @@ def _number(value: Any) -> float | None:
         return None if value is None else float(value)
     except (TypeError, ValueError):
         return None
+
+
+def _looked_at(row: str, values: Any, fields: Any, life: Any) -> Found | None:
+    """A row from its body and bar, the names of its fields, and what is left of its life in ms (-1: for ever)."""
+    if any(isinstance(reply, StoreError) for reply in (values, fields, life)) or values[0] is None:
+        return None  # a key of another type, and not ours; or one that is gone
+    vectors = [_text(field) for field in fields if field.startswith(b"v_")]
+    left = life / 1000 if life >= 0 else None
+    encoder = vectors[0].split("_")[1] if vectors else None
+    return Found(row, values[0], _number(values[1]), left=left, encoder=encoder)
 
 
 def _nearest(reply: Any) -> list[Found]:

@@ -186,11 +186,18 @@ class RedisClient:
 def _checked(url: Any) -> str:
     if url is None:
         return ""
-    scheme = url.partition("://")[0] if isinstance(url, str) else type(url).__name__
-    if scheme not in SCHEMES:
+    scheme, found, _ = url.partition("://") if isinstance(url, str) else (type(url).__name__, "", "")
+    if scheme not in SCHEMES or not found:
+        # Of a URL without a scheme nothing is quoted: it may begin with a password.
+        what = f"{scheme[:20]!r} is no scheme of a Redis URL" if found else "A Redis URL begins with its scheme"
+        raise ConfigurationError(f"{what}; they are: {', '.join(f'{each}://' for each in SCHEMES)}.")
+    try:
+        urlsplit(url).port  # noqa: B018  (it raises, and quotes what it read: perhaps a part of a password)
+    except ValueError:
         raise ConfigurationError(
-            f"{scheme[:20]!r} is no scheme of a Redis URL; they are: {', '.join(f'{each}://' for each in SCHEMES)}."
-        )
+            "The Redis URL cannot be read: expected redis://user:password@localhost:6379/0, and in a password %2F, "
+            "%23, %3F, %40, %3A for / # ? @ :"
+        ) from None
     return str(url)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portkey_router import sandbox
+from portkey_router.cli.app import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +36,13 @@ class Ended:
     def json(self) -> Any:
         """Its output, parsed."""
         return json.loads(self.out)
+
+    def failure(self, code: int) -> str:
+        """The one line of an error, with this code; nothing else is printed."""
+        assert (self.code, self.out) == (code, ""), self
+        assert self.err.count("\n") == 1, self.err
+        assert self.err.startswith("error: ")
+        return self.err
 
 
 @dataclass(slots=True)
@@ -63,11 +72,33 @@ class Shell:
 
     def fails(self, *arguments: str, code: int, **more: Any) -> str:
         """The one line of an error; nothing else is printed."""
-        ended = self.run(*arguments, **more)
-        assert (ended.code, ended.out) == (code, ""), ended
-        assert ended.err.count("\n") == 1, ended.err
-        assert ended.err.startswith("error: ")
-        return ended.err
+        return self.run(*arguments, **more).failure(code)
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """Runs commands of one group in this process: for what is not the process's own."""
+
+    group: str
+    capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch
+
+    def run(self, *arguments: str, stdin: str = "") -> Ended:
+        """Run it to its end."""
+        self.monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        code = run([self.group, *arguments])
+        told = self.capsys.readouterr()
+        return Ended(code, told.out, told.err)
+
+    def fails(self, *arguments: str, code: int, **more: Any) -> str:
+        """The one line of an error; nothing else is printed."""
+        return self.run(*arguments, **more).failure(code)
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> InProcess:
+    """The commands of `cache`, in this process."""
+    return InProcess("cache", capsys, monkeypatch)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import typer.main
 
 from portkey_router import __version__
 from portkey_router.cli.app import app
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Shell
 
 HELP = Path(__file__).parent / "help"
-COMMANDS = [str(command.name) for command in app.registered_commands]
+COMMANDS = [
+    *(str(command.name) for command in app.registered_commands),
+    *(
+        f"{group.name} {name}"
+        for group in app.registered_groups
+        if group.typer_instance is not None
+        for name in typer.main.get_group(group.typer_instance).commands
+    ),
+]
+GROUPS = [str(group.name) for group in app.registered_groups]
 
 
 def shown(command: str) -> str:
@@ -31,10 +41,10 @@ def shown(command: str) -> str:
 
 
 def _file(command: str) -> Path:
-    return HELP / f"{command or 'portkey-router'}.txt"
+    return HELP / f"{command.replace(' ', '-') or 'portkey-router'}.txt"
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS], ids=lambda name: name or "portkey-router")
+@pytest.mark.parametrize("command", ["", *GROUPS, *COMMANDS], ids=lambda name: name or "portkey-router")
 def test_help_says_what_it_said(command: str) -> None:
     """The help texts are those in `tests/cli/help`; `python -m tests.cli.test_help` writes them anew."""
     assert shown(command) == _file(command).read_text("utf-8")
@@ -43,7 +53,7 @@ def test_help_says_what_it_said(command: str) -> None:
 def test_every_command_and_option_is_explained() -> None:
     """No command without a text, no option without one, and --json wherever there is a result."""
     for name in COMMANDS:
-        text = (HELP / f"{name}.txt").read_text("utf-8")
+        text = _file(name).read_text("utf-8")
         assert re.search(r"Usage: portkey-router \S+ .*\n\n \S", text), name
         assert "--json" in text, name
         bare = re.findall(r"^│ [* ] +(--[\w-]+) +\S+ *│\n(?!│ {10})", text, re.MULTILINE)
@@ -55,6 +65,7 @@ def test_the_commands_of_the_project_are_all_there() -> None:
     assert {
         "create-key", "list-keys", "rotate-key", "delete-key", "set-limits", "create-config", "list-configs",
         "show-config", "update-config", "delete-config", "status", "plan", "chat", "usage", "gateway", "demo",
+        "cache stats", "cache inspect", "cache clear", "cache get", "cache put", "cache calibrate",
     } == set(COMMANDS)  # fmt: skip
 
 
@@ -105,5 +116,5 @@ def test_the_commands_start_without_the_sandbox(bare: Shell) -> None:
 
 
 if __name__ == "__main__":
-    for each in ["", *COMMANDS]:
+    for each in ["", *GROUPS, *COMMANDS]:
         _file(each).write_text(shown(each), "utf-8")
