@@ -32,7 +32,6 @@ GUIDE = blocks((ROOT / "tests" / "data" / "guide_blocks.md").read_text(encoding=
 KEY = "your-portkey-api-key"
 ADMIN_KEY = "your-admin-key"
 SLUGS = ("openai", "anthropic", "mistral")
-# Run on a Redis, by tests/test_guide_cache.py.
 CACHE = ("portkey_semantic_cache", "portkey_store_semantic_cache", "clear_portkey_cache")
 
 
@@ -112,6 +111,27 @@ def test_the_python_blocks_run_one_after_another(
     assert names["PortkeyError"] is guide.PortkeyError
     # Without fallbacks there is nothing to route over: the guide's own handler says so.
     assert capsys.readouterr().out.startswith("Portkey API error: setup_portkey_config needs models")
+
+
+def test_the_cache_blocks_run_one_after_another(server: PortkeyDouble) -> None:
+    """Miss, answer, store, return; the second time a hit; a key of one's own; cleared, it is a miss again."""
+    asked: list[str] = []
+
+    async def generate_llm_response(query: str) -> str:
+        asked.append(query)
+        return "Paris"
+
+    lookup, keyed, clear = of("cache")
+    redis_client = guide.RedisClient(use_portkey=True, portkey_api_key=KEY, cache="memory://")  # no host to connect to
+    names: dict[str, Any] = {"query": "capital?", "generate_llm_response": generate_llm_response, "response": "Paris"}
+    names["redis_client"] = redis_client
+    assert [run_block(lookup, names) for _ in range(2)] == ["Paris"] * 2
+    assert asked == ["capital?"]
+    run_block(keyed, names)
+    assert asyncio.run(redis_client.cache.aget(key="geography:france:capital")) == "Paris"
+    run_block(clear, names)
+    run_block(lookup, names)
+    assert len(asked) == 2
 
 
 # ---- settings --------------------------------------------------------------------------------------------------------

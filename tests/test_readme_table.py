@@ -82,8 +82,7 @@ def test_each_python_line_of_the_guides_table_works(tmp_path: Path) -> None:
     start = readme[: readme.index(GUIDE)].count("\n")
     above = next(block for block in blocks(readme) if block.line > start)
     given = """
-from portkey_router import Fallback, PortkeyRouter, SemanticCache
-cache = SemanticCache("memory://")
+from portkey_router import Fallback, PortkeyRouter
 messages = [{"role": "user", "content": "Hello"}]
 fallbacks = [{"provider": "openai", "model": "gpt-4-turbo", "api_key": "your-openai-api-key"}]
 """
