@@ -96,6 +96,7 @@ PURE = (
     "portkey_router.cache.contrasts",
     "portkey_router.cache.conversation",
     "portkey_router.cache.courtesy",
+    "portkey_router.cache.features",
     "portkey_router.cache.guards",
     "portkey_router.cache.key",
     "portkey_router.cache.llm_string",

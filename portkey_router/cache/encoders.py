@@ -103,12 +103,11 @@ def _window(model: str, *holders: Any) -> int:
 
 def vector_bytes(vector: Any) -> bytes:
     """A vector of length 1, FLOAT32, little-endian. Raises `ValueError` for what has no direction."""
-    numbers = array("f", vector.tolist() if hasattr(vector, "tolist") else vector)
+    numbers = vector.tolist() if hasattr(vector, "tolist") else list(vector)
     length = math.hypot(*numbers)
-    if not numbers or not 0 < length < math.inf:
+    if not numbers or not 0 < length < _LARGEST:
         raise ValueError("the embedding is empty, zero, or not finite")
-    if abs(length - 1) > _ONE:
-        numbers = array("f", [number / length for number in numbers])
+    numbers = array("f", numbers if abs(length - 1) <= _ONE else [number / length for number in numbers])
     if _BIG_ENDIAN:
         numbers.byteswap()
     return numbers.tobytes()
@@ -116,4 +115,6 @@ def vector_bytes(vector: Any) -> bytes:
 
 _ONE = 1e-6
 """Most encoders give vectors of this length, but for the rounding of FLOAT32."""
+_LARGEST = 3.4e38
+"""Of FLOAT32."""
 _BIG_ENDIAN = array("H", [1]).tobytes() == b"\0\1"

@@ -41,7 +41,10 @@ Reader: TypeAlias = Callable[[Entry], T]
 _logger = logging.getLogger("portkey_router.cache")
 
 CANDIDATES = 3
-"""Of a scope, this many of the nearest are judged: the nearest may have been vetoed, or have a bar of its own."""
+"""Of a scope, this many of the nearest are judged: the nearest may have been vetoed, or have a bar of its own. The
+others are only asked for then: reading three replies takes longer than finding them."""
+REACH = 0.25
+"""How far below the threshold a judge may have brought an entry's bar: of what is farther, nothing more is asked."""
 SAME = 1e-5
 """Cosines that differ by less are equal: FLOAT32 is no finer."""
 _UNREAD = "an entry that cannot be read"
@@ -160,7 +163,7 @@ class Lookups:
                 found: Found | None = yield from self.ask(self.store.fetch(self.rules.name, row), deadline)
             else:
                 found, candidates = yield from self.ask(
-                    self.store.find(self.rules.name, row, self._nearest(key, vector)), deadline
+                    self.store.find(self.rules.name, row, self._nearest(key, vector, 1)), deadline
                 )
             if found is not None and (hit := self._hit(found, read, None, 1.0, key.exact)):
                 self._absent.drop(row)
@@ -175,16 +178,19 @@ class Lookups:
                     return Miss(key, "the embedding failed")
                 self._absent.put(row, True)  # noqa: FBT003  (the value kept)
                 candidates = yield from self.ask(
-                    self.store.search(self.rules.name, self._nearest(key, vector)), deadline
+                    self.store.search(self.rules.name, self._nearest(key, vector, 1)), deadline
                 )
         except StoreError as error:
             return Miss(key, self._failure(error))
         if candidates is None:
             return Miss(key, _NO_SEARCH, vector)
         best = self._best(key, candidates, read)
+        nearest = candidates[0] if candidates else None
+        if not isinstance(best, Hit) and nearest is not None and self._may_have_rivals(nearest):
+            others = yield from self._others(key, vector, nearest, deadline)
+            best = self._best(key, others, read, best)
         if isinstance(best, Hit):
             return best
-        nearest = candidates[0] if candidates else None
         if nearest is not None and self._nearly(nearest):
             yield Aside(lambda: self._judged(key.text, nearest))
         reason = _UNREAD if unread else best
@@ -198,10 +204,25 @@ class Lookups:
             self.counts.one("reused")
         return vector
 
-    def _nearest(self, key: CacheKey, vector: bytes) -> Nearest:
+    def _may_have_rivals(self, nearest: Found) -> bool:
+        return (nearest.similarity or 0.0) >= 1.0 - self.rules.distance - REACH
+
+    def _others(
+        self, key: CacheKey, vector: bytes, nearest: Found, deadline: Deadline
+    ) -> Generator[Step, Any, list[Found]]:
+        """The next candidates behind the nearest; none where they cannot be had."""
+        try:
+            operation = self.store.search(self.rules.name, self._nearest(key, vector, CANDIDATES))
+            found: list[Found] | None = yield from self.ask(operation, deadline)
+        except StoreError as error:
+            self._failure(error)
+            return []
+        return [each for each in found or () if each.id != nearest.id]
+
+    def _nearest(self, key: CacheKey, vector: bytes, count: int) -> Nearest:
         guards = self.rules.guards
         read = (lambda: self._read(guards, key.text)) if guards else None
-        return Nearest(self._space(vector), key.scope[:32], vector, CANDIDATES, read)
+        return Nearest(self._space(vector), key.scope[:32], vector, count, read)
 
     def _why_not(self, key: CacheKey) -> str | None:
         """Why a question is not compared by meaning."""
@@ -211,10 +232,11 @@ class Lookups:
             return "no embeddings: equal questions only"
         return None if self.store.searches else _NO_SEARCH
 
-    def _best(self, key: CacheKey, candidates: list[Found], read: Reader[T]) -> Hit[T] | str:
+    def _best(
+        self, key: CacheKey, candidates: list[Found], read: Reader[T], reason: str = "nothing alike"
+    ) -> Hit[T] | str:
         """The nearest that is near enough, and that no guard objects to; or why there is none."""
         guards = self.rules.guards
-        reason = "nothing alike"
         for found in candidates:
             similarity = found.similarity or 0.0
             if similarity < self._bar(found) - SAME:

@@ -19,10 +19,11 @@ _CODE = re.compile(
     r"[`{}\\_=<>|~^]|//|\w\(|\bdef \b|\bclass \b|\bselect \S+ from\b|;\s*$", re.IGNORECASE | re.MULTILINE
 )
 # Without one of these, in lower case, an ASCII text is no code.
-_SIGNS_OF_CODE = re.compile(r"[`{}\\_=<>|~^(;]|//")
+_SIGNS_OF_CODE = re.compile(r"[`{}\\_=<>|~^(;/]")
 _WORDS_OF_CODE = ("def ", "class ", "select ")
 # A comma, semicolon or colon between words; not in 1,000 or 10:30.
 _PAUSE = re.compile(r"[,;:]+(?=\s)")
+_MAY_PAUSE = re.compile(r"[,;:]")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _QUESTION = re.compile(
     r"(?:what|who|whom|whose|which|where|when|why|how|is|are|was|were|am|do|does|did|can|could|will|would|shall|should|may"
@@ -83,9 +84,10 @@ def normalise(text: str) -> str:
     text = text.strip()
     if len(text) > _LONGEST or _is_code(text):
         return text
-    parts = _PAUSE.sub(" ", text).split()
+    parts = (_PAUSE.sub(" ", text) if _MAY_PAUSE.search(text) else text).split()
     words = " ".join(parts)
-    lowered = words.lower() if _in_case_of_no_account(parts) else _lower_but_for_names(words, shouted=text.isupper())
+    plain = text.isascii() and _in_case_of_no_account(parts)
+    lowered = words.lower() if plain else _lower_but_for_names(words, shouted=text.isupper())
     return _without_stop(expand_contractions(lowered)) or text
 
 
@@ -98,13 +100,11 @@ def _is_code(text: str) -> bool:
 
 
 def _in_case_of_no_account(parts: list[str]) -> bool:
-    """Whether all words may be written small: none is another word in capitals. For what is not sure, no."""
-    for place, part in enumerate(parts):
-        if part.islower() and part.isascii():
+    """Whether all words may be written small: none is another word in capitals. For what is not sure, no. ASCII."""
+    for part in parts:
+        if part.islower():
             continue
-        if not part.isascii():
-            return False
-        if place == 0 and part[1:2].isalpha() and part[1:].islower():  # the first word of a sentence
+        if part is parts[0] and part[1:2].isalpha() and part[1:].islower():  # the first word of a sentence
             continue
         if _may_tell(part):
             return False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portkey_router.cache.results import Hit, Miss
+from portkey_router.errors import StoreError
 from tests.cache.test_semantic_cache import ALIKE, OTHER, QUESTION, key, said, spoken
 from tests.net_server import until
 
@@ -94,6 +95,39 @@ def test_rejecting_what_has_expired_makes_nothing_anew(alike: SemanticCache, ask
     ask(alike, "remove", hit.id)
     ask(alike, "reject", hit)
     assert ask(alike, "count") == 0
+
+
+def test_behind_a_rejected_entry_another_is_found(alike: SemanticCache, ask: Ask) -> None:
+    """The nearest is refused by its own bar; the next one answers."""
+    ask(alike, "store", key(alike, QUESTION), said("Click here."))
+    ask(alike, "reject", ask(alike, "lookup", key(alike, ALIKE), spoken))
+    farther = "How do I reset the password of my account please, dear bank of mine?"
+    ask(alike, "store", key(alike, farther), said("Click there."))
+    hit = ask(alike, "lookup", key(alike, ALIKE), spoken)
+    assert (hit.value, hit.layer) == ({"text": "Click there."}, "semantic")
+
+
+def test_only_where_the_nearest_is_refused_others_are_asked_for(
+    alike: SemanticCache, ask: Ask, monkeypatch: Any
+) -> None:
+    """A hit, and a question that nothing is like, take one search; a refusal takes two, and fails without harm."""
+    counts: list[int] = []
+    search = type(alike._store).search
+
+    def counted(self: Any, name: str, nearest: Any) -> Any:
+        counts.append(nearest.count)
+        if nearest.count > 1:
+            raise StoreError("gone away")
+        return search(self, name, nearest)
+
+    ask(alike, "store", key(alike, QUESTION), said("Click here."))
+    monkeypatch.setattr(type(alike._store), "search", counted)
+    assert isinstance(ask(alike, "lookup", key(alike, ALIKE), spoken), Hit)
+    assert ask(alike, "lookup", key(alike, OTHER), spoken).reason == "nothing alike"
+    assert counts == [1, 1]
+    miss = ask(alike, "lookup", key(alike, "How do I not reset the password of my account?"), spoken)
+    assert (miss.reason, counts) == ("vetoed: negation", [1, 1, 1, 3])
+    assert miss.vector is not None
 
 
 # ---- the judge -------------------------------------------------------------------------------------------------------
