@@ -446,11 +446,12 @@ def _check_route(strategy: object, config: object, run_on: str | None) -> None:
         raise ConfigurationError(msg)
 
 
-def _check_limits(max_retries: int | None, timeout: float | None) -> None:
+def _check_limits(max_retries: Any, timeout: Any) -> None:
     if max_retries is not None and (not isinstance(max_retries, int) or max_retries < 0):
         msg = f"max_retries counts further tries for each target, from 0 up; it is {max_retries!r}."
         raise ConfigurationError(msg)
-    if timeout is not None and (type(timeout) not in {int, float} or not 0 < timeout < float("inf")):
+    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if timeout is not None and not (number and 0 < timeout < float("inf")):
         msg = (
             "timeout is the seconds for the whole call, one number above 0, and not infinite; see Deadlines for others."
         )
