@@ -95,6 +95,11 @@ class LangChainFields(RouterFields, Serializable):
             )
         return {name: value for name, value in values.items() if name not in strange} if strange else values
 
+    @property
+    def model(self) -> str | None:
+        """The same as `model_name`, as in `ChatOpenAI`."""
+        return self.model_name
+
     @field_validator("portkey_api_key", mode="after")
     @classmethod
     def _hide_key(cls, value: SecretStr | str | None) -> SecretStr | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from portkey_router.sandbox import PortkeyDouble
 
 pytest_plugins = ["portkey_router.sandbox.fixtures", "tests.services.fixtures", "tests.services.prism"]
+
+# A shell lets what it starts in the background ignore Ctrl-C, and programs that tests start would ignore it, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Where downloads are kept; a setting of the tests' own services, read by programs that tests start.
 KEPT = frozenset({"PORTKEY_ROUTER_CACHE"})

@@ -54,6 +54,14 @@ def test_arguments_of_openais_client_are_refused(name: str) -> None:
     assert ChatPortkey(model="@a/b", api_key="pk-test", **nothing).model_kwargs == {}
 
 
+def test_the_model_is_read_under_both_names() -> None:
+    """`llm.model` and `llm.model_name`, as in ChatOpenAI; what is written down has it once."""
+    llm = ChatPortkey(model="@a/b", api_key="pk-test")
+    llm.model_name = "@a/c"
+    assert (llm.model, llm.model_name) == ("@a/c", "@a/c")
+    assert "model" not in llm.model_dump()
+
+
 @pytest.mark.parametrize("timeout", [httpx.Timeout(10, connect=3), (3, 10), "10 s"])
 def test_a_timeout_that_is_no_number_is_told_what_to_give(timeout: Any) -> None:
     """ChatOpenAI takes these; here one number bounds the call, and `Deadlines` the rest."""
