@@ -23,6 +23,7 @@ from portkey_router.errors import ConfigurationError
 from portkey_router.events import CallFinished
 from portkey_router.flow.cache_use import CACHE_OPTIONS, take_cache_use
 from portkey_router.messages import CacheUse, CallOptions, Cost, Usage
+from portkey_router.money import as_usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -251,6 +252,7 @@ def give_out(
             seconds=seconds,
             first_token=seconds if streamed else None,
             cache=portkey["cache"]["layer"],
+            saved_usd=as_usd(portkey["cache"]["saved_cost"]),
             tags={**router.options.tags, **options["tags"]},
         )
     )

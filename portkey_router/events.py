@@ -98,7 +98,7 @@ class CallFinished:
     `outcome` is `ok`, `left` (the caller left a stream early, or was cancelled), or the name of the error's class.
     `cost` is None where no price is known; `estimated` marks usage that the provider did not state. `cache` names the
     layer that answered (`exact`, `normalised`, `semantic`, or `shared` where an equal call in flight did), or is None:
-    a hit costs nothing and used nothing.
+    a hit costs nothing and used nothing; `saved_usd` is what its answer had cost when it was made, where that is known.
     `attempts` counts all attempts, `retries` those beyond the first on their target, `seconds` is the whole call's.
     """
 
@@ -118,6 +118,7 @@ class CallFinished:
     retries: int = 0
     cache: str | None = None
     cache_status: str | None = None
+    saved_usd: Decimal | None = None
     estimated: bool = False
     error: str | None = None
     operation: Literal["chat", "embeddings"] = "chat"

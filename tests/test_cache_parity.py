@@ -35,6 +35,7 @@ def hit(ask: Any, case: Case, ways: tuple[str, str], cache: Any) -> dict[str, An
     stored, told = report.calls
     assert (stored.cache, first["text"]) == (None, found["text"])
     assert found["portkey"]["cache"].pop("age_seconds") >= 0
+    assert told.saved_usd == (None if stored.cost is None else stored.cost.amount)
     portkey = {name: value for name, value in found["portkey"].items() if name != "run_on"}
     event = (told.outcome, told.model, told.provider, told.target, told.cache, told.cost, told.usage, told.attempts)
     return {**found, "portkey": portkey, "event": event, "streamed": told.streamed}

@@ -8,6 +8,7 @@ from portkey_router.events import AttemptFinished, CallFinished, RouteDecided
 from portkey_router.flow.steps import CallerLeft
 from portkey_router.flow.unfinished import unfinished
 from portkey_router.messages import Completion, Embeddings
+from portkey_router.money import as_usd
 
 if TYPE_CHECKING:
     from portkey_router.flow.accounting import Trip
@@ -84,6 +85,7 @@ def call_finished(
         attempts=len(call.records),
         retries=_retries(call),
         cache=hit["layer"] if hit else None,
+        saved_usd=as_usd(hit["saved_cost"]) if hit else None,
         cache_status=route.cache_status if route else None,
         estimated=estimated,
         error=None if error is None or gone else str(error),

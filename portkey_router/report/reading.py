@@ -170,6 +170,7 @@ def _call(record: Mapping[str, Any]) -> CallFinished:
         first_token=_seconds(record, "first_token"),
         attempts=_whole(record, "attempts") or 0,
         retries=_whole(record, "retries") or 0,
+        saved_usd=None if record.get("saved_usd") is None else _amount(record["saved_usd"]),
         estimated=record.get("estimated") is True,
         operation=operation,  # type: ignore[arg-type]  # checked above
         tags=tags,

@@ -42,8 +42,8 @@ class SummaryRow:
 
     `totals` are theirs; `errors` counts failed calls by the class of their error, the most frequent first. `seconds`
     are those of calls that a model answered (neither failed, nor left early, nor from a cache), `first_token` how long
-    their streams took to begin. `saved_usd` is what the hits would have cost: at the mean price of the calls of the
-    same model that were priced, so it is an estimate; `unvalued` counts the hits for which there was none.
+    their streams took to begin. `saved_usd` is what the hits' answers had cost; of a hit that does not say so, the
+    mean of the priced calls of the same model stands for it. `unvalued` counts the hits for which there was none.
     """
 
     totals: UsageTotals
@@ -97,12 +97,12 @@ class _Group:
     errors: Counter[str] = field(default_factory=Counter)
     seconds: Quantiles = field(default_factory=Quantiles)
     first_token: Quantiles = field(default_factory=Quantiles)
-    hits: Counter[str | None] = field(default_factory=Counter)  # by the model that was asked for
+    hits: Counter[str | None] = field(default_factory=Counter)  # that do not say what they saved, by model
 
     def add(self, call: CallFinished, model: str | None) -> None:
         self.totals.add(call)
         if call.hit:
-            self.hits[model] += 1
+            self.hits[model] += call.saved_usd is None
         elif call.failed:
             named = call.outcome in self.errors or len(self.errors) < _MOST_ERRORS
             self.errors[call.outcome if named else OTHERS] += 1
@@ -167,7 +167,7 @@ class UsageSummary:
         return self._row(self._all)
 
     def _row(self, group: _Group) -> SummaryRow:
-        saved, unvalued = Decimal(0), 0
+        saved, unvalued = group.totals.saved_usd, 0
         for model, hits in group.hits.items():
             count, cost = self._priced.get(model, (0, Decimal(0)))
             if count:

@@ -19,8 +19,8 @@ __all__ = ["UsageTable", "frame_of"]
 
 _SHOWN = ("calls", "input_tokens", "output_tokens", "cost_usd")
 # Shown where they are not all 0.
-_SHOWN_IF_ANY = ("hits", "failed", "estimated", "unpriced")
-_TITLES = {"input_tokens": "input", "output_tokens": "output", "cost_usd": "cost USD"}
+_SHOWN_IF_ANY = ("hits", "saved_usd", "failed", "estimated", "unpriced")
+_TITLES = {"input_tokens": "input", "output_tokens": "output", "cost_usd": "cost USD", "saved_usd": "saved USD"}
 
 
 class UsageTable(Mapping[Any, UsageTotals]):
@@ -109,7 +109,7 @@ class UsageTable(Mapping[Any, UsageTotals]):
 
 def _cell(row: UsageTotals, name: str) -> str:
     value = getattr(row, name)
-    return f"{value:f}" if name == "cost_usd" else f"{value:,}"
+    return f"{value:f}" if name in {"cost_usd", "saved_usd"} else f"{value:,}"
 
 
 def frame_of(rows: Iterator[dict[str, Any]]) -> Any:

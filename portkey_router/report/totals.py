@@ -25,12 +25,13 @@ class UsageTotals:
 
     `cost_usd` is the sum of all costs that are known; `unpriced` counts the calls that used tokens of unknown price,
     which are missing from it. `hits` are calls that a cache answered: they cost nothing, and their tokens are not
-    counted. `failed` calls gave no answer, `estimated` ones did not state their usage. `input_tokens` include cached
-    ones, `output_tokens` reasoning.
+    counted; `saved_usd` is what those had cost that say so. `failed` calls gave no answer, `estimated` ones did not
+    state their usage. `input_tokens` include cached ones, `output_tokens` reasoning.
     """
 
     calls: int = 0
     cost_usd: Decimal = Decimal(0)
+    saved_usd: Decimal = Decimal(0)
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
@@ -50,10 +51,10 @@ class UsageTotals:
 class RunningTotals:
     """Totals that grow by one call at a time, without keeping it."""
 
-    __slots__ = ("_counts", "cost_usd")
+    __slots__ = ("_counts", "cost_usd", "saved_usd")
 
     def __init__(self) -> None:
-        self.cost_usd = Decimal(0)
+        self.cost_usd = self.saved_usd = Decimal(0)
         self._counts: Counter[str] = Counter()
 
     def add(self, call: CallFinished) -> None:
@@ -63,6 +64,8 @@ class RunningTotals:
         counts["failed"] += call.failed
         if call.hit:
             counts["hits"] += 1
+            if call.saved_usd is not None:
+                self.saved_usd = _EXACT.add(self.saved_usd, call.saved_usd)
             return
         if call.cost is not None:
             self.cost_usd = _EXACT.add(self.cost_usd, call.cost.amount)
@@ -76,7 +79,7 @@ class RunningTotals:
     @property
     def totals(self) -> UsageTotals:
         """What there is by now."""
-        return UsageTotals(cost_usd=self.cost_usd, **self._counts)
+        return UsageTotals(cost_usd=self.cost_usd, saved_usd=self.saved_usd, **self._counts)
 
 
 def totals_of(calls: Iterable[CallFinished]) -> UsageTotals:

@@ -49,7 +49,9 @@ FULL = call(
 )
 
 
-@pytest.mark.parametrize("event", [FULL, call(usage=None, cost=None, model=None), call(cache="exact")])
+@pytest.mark.parametrize(
+    "event", [FULL, call(usage=None, cost=None, model=None), call(cache="exact", saved_usd=Decimal("0.0000000010"))]
+)
 def test_what_a_sink_wrote_is_read_back(event: Any) -> None:
     """The same call, to the last field, and the time it was told."""
     [(read, at)] = calls_in([line(event)])

@@ -74,6 +74,21 @@ def test_a_row() -> None:
     assert (row.saved_usd, row.unvalued) == (Decimal("0.017500000"), 1)
 
 
+def test_what_hits_say_that_they_saved_is_taken_at_their_word() -> None:
+    """The mean of other calls stands only for those that say nothing."""
+    calls = [
+        call(cost=cost("1")),
+        call(cost=cost("0", source="cache"), cache="exact", saved_usd=Decimal("0.000000002")),
+        call(cost=cost("0", source="cache"), cache="semantic", saved_usd=Decimal("0.25")),
+        call(cost=cost("0", source="cache"), cache="langchain"),
+    ]
+    row = summary_of("model", calls).total
+    assert row.totals.saved_usd == Decimal("0.250000002")
+    assert (row.saved_usd, row.unvalued) == (Decimal("1.250000002"), 0)
+    assert "saved USD" in str(UsageReport(calls).by("model"))
+    assert "saved USD" not in str(UsageReport(calls[:1]).by("model"))
+
+
 def test_the_report_and_the_summary_agree() -> None:
     """What is summed as it comes is what a report of all calls says, by whichever dimension."""
     calls = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portkey_router.errors import ConnectFailedError, DeadlineExceededError
-from tests.net_server import BODY, PIECES, NetServer
+from tests.net_server import BODY, PIECES, NetServer, until
 from tests.transport.calls import call, drain, sockets, within
 
 if TYPE_CHECKING:
@@ -159,8 +159,7 @@ async def test_what_is_unsent_stays_unsent(transport: Transport) -> None:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         with pytest.raises(DeadlineExceededError):
             await transport.send(call(url, 0.5, body=b"x" * 50_000_000))
-        await asyncio.sleep(0.05)
-        assert sockets() <= before
+        assert await asyncio.to_thread(until, lambda: sockets() <= before)
 
 
 async def test_the_callers_own_timeout_is_not_ours(server: NetServer, transport: Transport) -> None:

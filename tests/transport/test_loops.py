@@ -26,7 +26,8 @@ def test_two_loops_in_a_row(server: NetServer, transport: Transport, factory: st
         with asyncio.Runner(loop_factory=lambda: new_loop(factory)) as runner:
             assert runner.run(transport.send(call(server.url + "/json"))).status == 200
     assert server.wait(lambda seen: seen.open == 0)
-    assert (server.accepted, sockets()) == (2, before)
+    assert server.accepted == 2
+    assert until(lambda: sockets() <= before)  # the server's own close a turn after it has said so
 
 
 @loops
