@@ -360,4 +360,4 @@ def test_streams_given_up_leave_no_socket(server: NetServer, transport: SyncTran
     for _ in range(20):
         transport.open(call(server.url + "/slow-stream")).abort()
     assert server.wait(lambda seen: seen.open <= 1)
-    assert until(lambda: sockets() - 2 * server.open <= before)  # fewer, where an earlier test's last ones close meanwhile
+    assert until(lambda: sockets() - 2 * server.open <= before)  # fewer: an earlier test's may close
