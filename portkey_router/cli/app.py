@@ -8,6 +8,7 @@ was lost; 130 interrupted.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,7 @@ from portkey_router.errors import (
     UpstreamRateLimitError,
     UpstreamUnavailableError,
 )
+from portkey_router.secrets import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,7 +120,8 @@ def _said(error: Any) -> str:
 def _usage(error: Any) -> str:
     context = getattr(error, "ctx", None)
     where = getattr(context, "command_path", "portkey-router")
-    text = _said(error).rstrip(".")
+    # An argument too many, or a key in the place of something else: neither is said again.
+    text = re.sub(r"(extra arguments?(?:\(s\))?) \(.*\)$", r"\1", redact(_said(error)).rstrip("."))
     return f"{text}{'' if text.endswith('?') else '.'} See: {where} --help"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import typer
 
+from portkey_router.cli.options import from_variable
 from portkey_router.cli.output import warn
 from portkey_router.errors import ConfigurationError, PortkeyError, StoreError
 from portkey_router.secrets import is_secret_name
@@ -128,10 +128,7 @@ def address(url: str | None, variable: str | None) -> Address:
 
 def _from_environment(variable: str | None) -> str:
     if variable is not None:
-        found = os.environ.get(variable, "").strip()
-        if not found:
-            raise ConfigurationError(f"--url-env {variable}: this variable is not set, or empty.")
-        return found
+        return from_variable("--url-env", variable)
     found = read_environment().get("portkey_cache_url", "")
     if not found:
         raise ConfigurationError(NO_URL)

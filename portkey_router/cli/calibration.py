@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import asdict
-from pathlib import Path  # noqa: TC003  (typer reads annotations)
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from portkey_router.cli.cache_options import LOCAL, Embeddings, embeddings_named
+from portkey_router.cli.charts import check_plot, figure_class, save_figure
 from portkey_router.cli.options import Json  # noqa: TC001  (typer reads annotations)
 from portkey_router.cli.output import note, progress, show, show_rows
 from portkey_router.cli.pairs import read_pairs
-from portkey_router.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from portkey_router.cache.calibrate import Calibration, Point
@@ -45,7 +43,7 @@ def calibrate(
         bool, typer.Option("--guards/--no-guards", help="Whether the cache to be has its guards.")
     ] = True,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the trade into this file ([plots]).")
+        str | None, typer.Option("--plot", metavar="FILE.png", help="Draw the trade into this file ([plots]).")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -59,9 +57,9 @@ def calibrate(
     named = embeddings_named(embeddings)
     if named is None:
         raise typer.BadParameter("which model embeds? --embeddings MODEL, or local; or set PORTKEY_CACHE_EMBEDDINGS")
-    pairs = read_pairs(file)
     if plot is not None:
-        _check_plot(plot)
+        check_plot(plot)
+    pairs = read_pairs(file)
     embed = _Embedding(named)
     with progress(f"Embedding {len(pairs):,} pairs"):
         made = choose(pairs, embed, guards=_guards(on=guards), max_error=max_error)
@@ -151,20 +149,8 @@ def _bar(share: float) -> str:
     return "█" * round(WIDTH * share)
 
 
-def _check_plot(path: Path) -> None:
-    """Before anything is embedded: what is missing, or in the way."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ConfigurationError('--plot needs matplotlib: pip install "portkey-router[plots]"')
-    if path.suffix.lower() not in {".pdf", ".png", ".svg"}:
-        raise ConfigurationError(f"--plot {path}: the file's name should end in .png, .svg or .pdf.")
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"--plot {path}: there is no folder {path.parent}.")
-
-
-def _draw(made: Calibration, path: Path) -> None:
-    from matplotlib.figure import Figure  # noqa: PLC0415  (an extra; without pyplot, which would look for a screen)
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
+def _draw(made: Calibration, path: str) -> None:
+    figure = figure_class()(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     thresholds = [point.threshold for point in made.points]
     axes.step(thresholds, [point.recall for point in made.points], where="pre", label="same pairs that hit")
@@ -173,7 +159,4 @@ def _draw(made: Calibration, path: Path) -> None:
     axes.axhline(made.max_error, color="grey", linewidth=1, linestyle=":", label=f"allowed: {made.max_error:.1%}")
     axes.set(xlabel="similarity threshold", ylabel="share", ylim=(-0.02, 1.02))
     axes.legend()
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise ConfigurationError(f"--plot {path} cannot be written: {error.strerror or error}.") from error
+    save_figure(figure, path)

@@ -12,6 +12,7 @@ from portkey_router.bootstrap import build_router
 from portkey_router.cli.options import Json  # noqa: TC001  (typer reads annotations)
 from portkey_router.cli.output import note, progress, show, show_rows
 from portkey_router.errors import ConfigurationError
+from portkey_router.settings import load_settings
 from portkey_router.targets import CostAware, Fallback, LoadBalance, Single, Target
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ def _router(
         if config:
             raise typer.BadParameter("a saved config has its own targets: --config, or several --model")
         chosen["strategy"] = _strategy(strategy, models)
+    elif not config and not ((settings := load_settings()).config or settings.fallbacks):
+        raise ConfigurationError(
+            "Which model? --model gpt-4o (again for the next one), or --config pc-...; or set PORTKEY_CONFIG_ID or "
+            "PORTKEY_FALLBACKS."
+        )
     return build_router(from_env=True, run_on=run_on, max_retries=max_retries, timeout=timeout, **chosen)  # type: ignore[arg-type]  # checked above
 
 

@@ -1,4 +1,4 @@
-"""Plots of what `usage` shows: bars of text for a terminal, a picture by matplotlib."""
+"""Plots: of what `usage` shows, bars of text for a terminal and a picture by matplotlib; checks for any --plot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from portkey_router.cli.usage_lines import UsageLine
 
-__all__ = ["FORMATS", "MOST_BARS", "bars", "check_plot", "save_plot"]
+__all__ = ["FORMATS", "MOST_BARS", "bars", "check_plot", "figure_class", "save_figure", "save_plot"]
 
 FORMATS = (".png", ".svg", ".pdf")
 WIDTH = 40
@@ -70,10 +70,11 @@ def check_plot(path: str) -> None:
         raise ConfigurationError(f"--plot writes {', '.join(FORMATS)}: name a file that ends so, not {path!r}.")
     if not Path(path).absolute().parent.is_dir():
         raise ConfigurationError(f"--plot: there is no folder {Path(path).absolute().parent}; make it.")
-    _figure()
+    figure_class()
 
 
-def _figure() -> Any:
+def figure_class() -> Any:
+    """Matplotlib's `Figure`; without pyplot, which would look for a screen. Raises `ConfigurationError` without it."""
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415  (an extra, and slow to import)
     except ImportError as error:
@@ -83,7 +84,7 @@ def _figure() -> Any:
 
 def save_plot(path: str, lines: Sequence[UsageLine], title: str) -> None:
     """Write a picture with a panel each for cost, time and failures. Raises `ConfigurationError` as `check_plot`."""
-    figure = _figure()(figsize=(min(max(6.4, 0.4 * len(lines) + 3), 24), 8), layout="constrained")
+    figure = figure_class()(figsize=(min(max(6.4, 0.4 * len(lines) + 3), 24), 8), layout="constrained")
     cost, seconds, failed = figure.subplots(3, 1, sharex=True)
     places = range(len(lines))
     cost.bar(places, [float(line.cost or 0) for line in lines], color="tab:blue")
@@ -100,7 +101,12 @@ def save_plot(path: str, lines: Sequence[UsageLine], title: str) -> None:
     every = 1 + len(lines) // MOST_LABELS
     labels = [line.label.replace("$", r"\$") for line in lines]  # what stands between two $ would be read as TeX
     failed.set_xticks(list(places)[::every], labels[::every], rotation=30, ha="right")
+    save_figure(figure, path)
+
+
+def save_figure(figure: Any, path: str) -> None:
+    """Write it. Raises `ConfigurationError` where the file cannot be written."""
     try:
-        figure.savefig(path)
+        figure.savefig(path, dpi=150)
     except OSError as error:
         raise ConfigurationError(f"--plot {path} cannot be written: {error.strerror or error}") from error

@@ -66,6 +66,8 @@ def create_config(
     fallback: every model in the order given. loadbalance: by weight. cost_aware: the cheapest first, by today's prices.
     conditional: the first provider whose "when" matches, else the one without.
     """
+    if not name.strip():
+        raise typer.BadParameter("--name is empty")
     content = _content(strategy, providers, config, max_retries)
     if content is None:
         raise typer.BadParameter("what it says is missing: --strategy with --providers, or --config")

@@ -16,13 +16,12 @@ from portkey_router.cli.options import (
     admin_client,
     budget,
     confirm,
-    providers_named,
     rate_limit,
     take_key,
-    warn_of_unknown,
 )
 from portkey_router.cli.output import progress, show, show_rows
-from portkey_router.providers import portkey_provider, variable_of
+from portkey_router.cli.provider_names import check_provider, providers_named
+from portkey_router.providers import variable_of
 
 __all__ = ["register"]
 
@@ -80,13 +79,15 @@ def create_key(
     if kind not in {"auto", "virtual-key", "provider"}:
         raise typer.BadParameter(f"--kind is auto, virtual-key or provider, not {kind!r}")
     usage, rates = budget(budget_, budget_type, alert, reset), rate_limit(rate, rate_type)
-    warn_of_unknown(provider)
+    if not name.strip():
+        raise typer.BadParameter("--name is empty")
+    known = check_provider(provider)
     client = admin_client(workspace, timeout)
     secret = take_key(key, "--key", stdin=key_stdin, variable=key_env, what=f"The key of {provider}")
     with progress(f"Creating {name}"):
         made = client.keys.create(
             name=name,
-            provider=portkey_provider(provider),
+            provider=known,
             key=secret,
             kind=kind,  # type: ignore[arg-type]  # checked above
             note=note,

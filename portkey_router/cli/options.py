@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import os
+import re
 import sys
 from typing import Annotated
 
@@ -13,7 +13,6 @@ from pydantic import SecretStr
 from portkey_router.admin import AdminClient, RateLimits, UsageLimits
 from portkey_router.cli.output import note, warn
 from portkey_router.errors import ConfigurationError
-from portkey_router.providers import PROVIDERS, portkey_provider
 
 __all__ = [
     "Json",
@@ -24,10 +23,9 @@ __all__ = [
     "admin_client",
     "budget",
     "confirm",
-    "providers_named",
+    "from_variable",
     "rate_limit",
     "take_key",
-    "warn_of_unknown",
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -46,17 +44,19 @@ def admin_client(workspace: str | None = None, timeout: float = 30.0) -> AdminCl
     return AdminClient(workspace_id=workspace, timeout=timeout)
 
 
-def providers_named(incomplete: str) -> list[str]:
-    """Names of providers that begin so, for the shell's completion."""
-    return [provider.portkey for provider in PROVIDERS if provider.portkey.startswith(incomplete)]
+def from_variable(option: str, name: str) -> str:
+    """The value of the variable that an option names. Raises `ConfigurationError` where it is not set, or empty.
 
-
-def warn_of_unknown(provider: str) -> None:
-    """Of a name that looks like a slip. Others pass: Portkey knows many providers that have no variable here."""
-    known = {name for each in PROVIDERS for name in (each.name, each.portkey)}
-    near = difflib.get_close_matches(provider.lower(), known, n=1, cutoff=0.8)
-    if near and portkey_provider(provider) not in known:
-        warn(f"there is no provider {provider!r} in our table: did you mean {near[0]}?")
+    What looks like no variable's name is not quoted: it may be the secret itself, put there in its place.
+    """
+    found = os.environ.get(name, "").strip()
+    if found:
+        return found
+    if re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+        raise ConfigurationError(f"{option} {name}: this variable is not set, or empty.")
+    raise ConfigurationError(
+        f"{option} takes the name of a variable that is set (as OPENAI_API_KEY), not what it holds."
+    )
 
 
 def take_key(argument: str | None, option: str, *, stdin: bool, variable: str | None, what: str) -> SecretStr:
@@ -71,9 +71,7 @@ def take_key(argument: str | None, option: str, *, stdin: bool, variable: str | 
         )
         key = argument
     elif variable is not None:
-        key = os.environ.get(variable, "")
-        if not key.strip():
-            raise ConfigurationError(f"--key-env {variable}: this variable is not set, or empty.")
+        key = from_variable("--key-env", variable)
     elif stdin:
         key = sys.stdin.readline()
     elif sys.stdin.isatty():
@@ -114,8 +112,8 @@ def rate_limit(text: str | None, unit: str) -> RateLimits | None:
     if text is None:
         return None
     value, per = text[:-3], text[-3:]
-    if not value.isdecimal() or per not in {"rpm", "rph", "rpd"}:
-        raise typer.BadParameter(f"--rate-limit is a number with rpm, rph or rpd, such as 60rpm; not {text!r}")
+    if not value.isdecimal() or not int(value) or per not in {"rpm", "rph", "rpd"}:
+        raise typer.BadParameter(f"--rate-limit is a number above 0 with rpm, rph or rpd, such as 60rpm; not {text!r}")
     if unit not in {"requests", "tokens"}:
         raise typer.BadParameter(f"--rate-type is requests or tokens, not {unit!r}")
     return RateLimits(type=unit, unit=per, value=int(value))

@@ -33,6 +33,10 @@ NAMES = (
     "PORTKEY_CONFIG_ID",
     "PORTKEY_STRATEGY",
     "PORTKEY_FALLBACKS",
+    "PORTKEY_CACHE_ENABLED",
+    "PORTKEY_CACHE_URL",
+    "PORTKEY_CACHE_EMBEDDINGS",
+    "PORTKEY_WORKSPACE",
     "PREFERRED_LLM_PROVIDER",
 )
 # Models of a provider by the table's patterns; more than these few help nobody.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from dataclasses import asdict
@@ -13,12 +12,13 @@ import typer
 
 from portkey_router.bootstrap import stream_entries
 from portkey_router.cli.charts import MOST_BARS, bars, check_plot, save_plot
-from portkey_router.cli.options import Json, Timeout, admin_client
+from portkey_router.cli.options import Json, Timeout, admin_client, from_variable
 from portkey_router.cli.output import note, progress, show, show_rows, warn
 from portkey_router.cli.usage_analytics import check_by, lines_of_analytics
 from portkey_router.cli.usage_lines import UsageLine, columns_of, line_of
 from portkey_router.errors import ConfigurationError
 from portkey_router.report import PassedOver, UsageSummary, calls_in, files_named, lines_of
+from portkey_router.settings import read_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,10 +145,7 @@ def _url(redis: str | None, variable: str | None) -> str | None:
         return redis
     if redis is not None:
         raise typer.BadParameter("give the URL one way: --redis, or --redis-env VARIABLE")
-    url = os.environ.get(variable, "").strip()
-    if not url:
-        raise ConfigurationError(f"--redis-env {variable}: this variable is not set, or empty.")
-    return url
+    return from_variable("--redis-env", variable)
 
 
 def _check_events(jsonl: list[str] | None, url: str | None, workspace: str | None, keys: list[str] | None) -> None:
@@ -197,7 +194,7 @@ def _from_analytics(
     workspace: str | None, by: str, span: _Span, only: dict[str, list[str] | None], timeout: float
 ) -> Found:
     check_by(by)
-    slug = workspace or os.environ.get("PORTKEY_WORKSPACE", "").strip()
+    slug = workspace or read_environment().get("portkey_workspace")
     if not slug:
         raise ConfigurationError(
             "Usage of what? --jsonl FILE or --redis URL read what a sink wrote; Portkey's analytics are a workspace's: "

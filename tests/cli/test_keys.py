@@ -14,6 +14,7 @@ import pytest
 
 from portkey_router import sandbox
 from portkey_router.cli import main
+from portkey_router.cli.provider_names import providers_named
 from tests.cli.conftest import PLAIN, ROOT
 
 if TYPE_CHECKING:
@@ -64,20 +65,56 @@ def test_a_workspace_without_a_catalog_gets_a_virtual_key(server: PortkeyDouble,
     assert server.admin_requests[-1].body["provider"] == "mistral-ai"
 
 
-@pytest.mark.parametrize(("provider", "warned"), [("opnai", True), ("groq", False), ("mistral-ai", False)])
-def test_a_slip_in_a_providers_name_is_warned_of(
+@pytest.mark.parametrize(
+    ("provider", "warned"),
+    [
+        ("opnai", "did you mean openai?"),
+        ("nope", "knows no provider 'nope'"),
+        ("groq", ""),
+        ("OpenAI", ""),
+        ("aws", ""),
+    ],
+)
+def test_a_provider_that_nobody_knows_is_warned_of(
     server: PortkeyDouble,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     provider: str,
-    warned: bool,
+    warned: str,
 ) -> None:
-    """With the name that may be meant; a provider that only Portkey knows passes without a word."""
+    """With the name that may be meant; one that the gateway knows passes without a word."""
     monkeypatch.setenv("PORTKEY_API_KEY", server.api_key)
     monkeypatch.setenv("PORTKEY_ADMIN_URL", server.url)
     monkeypatch.setenv("K", PLANTED)
     assert main(["create-key", "--name", "A", "--provider", provider, "--key-env", "K"]) == 0
-    assert ("did you mean openai?" in capsys.readouterr().err) is warned
+    told = capsys.readouterr().err
+    assert warned in told
+    assert bool(warned) is ("warning: " in told)
+
+
+@pytest.mark.parametrize(
+    "misplaced",
+    [
+        ["--provider", "openai", PLANTED],
+        ["--provider", "openai", "--key-env", PLANTED],
+        ["--provider", "openai", "--key-env", PLANTED.replace("-", "_")],
+        ["--provider", PLANTED, "--key-env", "K"],
+        ["--provider", "openai", "--kind", PLANTED, "--key-env", "K"],
+        ["--provider", "openai", "--key-env", "K", "--reset", PLANTED, "--budget", "5"],
+    ],
+    ids=["argument", "variable", "another variable", "provider", "kind", "reset"],
+)
+def test_a_key_in_the_wrong_place_is_not_said_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], misplaced: list[str]
+) -> None:
+    """Refused before anything is sent, in a line that does not quote it."""
+    monkeypatch.setenv("PORTKEY_API_KEY", "pk")
+    monkeypatch.setenv("PORTKEY_ADMIN_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("K", PLANTED)
+    assert main(["create-key", "--name", "A", *misplaced]) in {2, 3}
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ")
+    assert "planted" not in told.out + told.err
 
 
 def test_a_key_in_argv_works_and_is_warned_of(server: PortkeyDouble, shell: Shell) -> None:
@@ -188,6 +225,9 @@ def _command(folder: Path) -> bytes:
         (["--key", "a", "--budget", "5", "--reset", "never"], "--reset is monthly, weekly or a number of days"),
         (["--key", "a", "--alert", "5"], "belong to a --budget"),
         (["--key", "a", "--rate-limit", "60"], "such as 60rpm"),
+        (["--key", "a", "--rate-limit", "0rpm"], "a number above 0"),
+        (["--key", "a", "--provider", ""], "such as openai or anthropic"),
+        (["--key", "a", "--name", " "], "--name is empty"),
         (["--key", "a", "--rate-limit", "6rpm", "--rate-type", "x"], "requests or tokens"),
         (["--key", "a", "--budget", "ten"], "valid integer"),
         (["--nonsense"], "No such option: --nonsense"),
@@ -274,3 +314,10 @@ def test_against_portkeys_own_description(shell: Shell, prism_url: str) -> None:
     assert shell.run("rotate-key", "--id", "a", "--key-env", "K", **at).code == 0
     assert shell.run("set-limits", "--id", "a", *limits, **at).code == 0
     assert shell.run("delete-key", "--id", "a", "--yes", **at).code == 0
+
+
+def test_completion_offers_providers_that_have_a_variable_first() -> None:
+    """The table's own before the gateway's others, each once."""
+    assert providers_named("m")[0] == "mistral-ai"
+    assert "groq" in providers_named("g")
+    assert len(providers_named("")) == len(set(providers_named("")))
