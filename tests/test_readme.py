@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -53,6 +54,26 @@ def test_the_readme_shows_the_three_commands() -> None:
     """The README names `make demo`, `make test` and `make check`, so the runner has something to run."""
     shown = [words for block in README if block.language == "bash" for words in commands(block.code)]
     assert {target for words in shown if words[0] == "make" for target in words[1:]} >= {"demo", "test", "check"}
+
+
+def test_each_link_within_the_readme_leads_to_a_heading() -> None:
+    """The table of contents, and every other link to a section, by the names that GitHub gives to headings."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    names = {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    }
+    links = set(re.findall(r"\]\(#([^)]+)\)", text))
+    assert len(links) > 15
+    assert links - names == set()
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md"])
+def test_no_line_of_prose_is_longer_than_120(name: str) -> None:
+    """Tables, code and test markers aside: they cannot be wrapped."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    text = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    assert [line for line in text.splitlines() if len(line) > 120 and not line.startswith(("|", "<!--"))] == []
 
 
 def test_names_pass_from_block_to_block_and_await_works(tmp_path: Path) -> None:
