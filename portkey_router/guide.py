@@ -16,6 +16,7 @@ Only the import path differs: `from portkey_router.guide import PortkeyClient, R
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -128,6 +129,7 @@ class RedisClient:
         cache: SemanticCache | str | None = None,
         **options: Any,
     ) -> None:
+        self._cache_url = _redis_url(host, port) if cache is None else cache
         self.host = host
         self.port = port
         self.portkey_cache_ttl = portkey_cache_ttl
@@ -142,7 +144,6 @@ class RedisClient:
         self._settings = settings
         self._portkey: PortkeyClient | None = None
         self._embeddings = embeddings
-        self._cache_url = _redis_url(host, port) if cache is None else cache
         self._cache: SemanticCache | None = None
         self._store: CacheStore | None = None
         self._openai = _openai_target(settings, settings.fallbacks)
@@ -153,7 +154,8 @@ class RedisClient:
         self._told: set[str] = set()
         if self._enabled:
             _check_key(settings)
-            if not 60 <= portkey_cache_ttl <= 7_776_000:  # noqa: PLR2004  (Portkey's own limits: a minute, 90 days)
+            lifetime: Any = portkey_cache_ttl  # whatever it is
+            if not isinstance(lifetime, int) or not 60 <= lifetime <= 7_776_000:  # noqa: PLR2004  (Portkey's own limits: a minute, 90 days)
                 raise ConfigurationError("portkey_cache_ttl is in seconds, from 60 to 7776000 (90 days).")
             self._portkey = PortkeyClient(portkey_api_key, **options)
 
@@ -282,7 +284,12 @@ class RedisClient:
             _logger.warning(text)
 
 
-def _redis_url(host: str, port: int) -> str:
+def _redis_url(host: Any, port: Any) -> str:
+    # What it is not is not quoted: a URL put there may hold a password.
+    if not isinstance(host, str) or not host.strip() or re.search(r"[/@\s]", host):
+        raise ConfigurationError("host is a name or address; a URL (redis://user:password@host:6379) goes to cache=.")
+    if not isinstance(port, int) or not 0 < port < 65536:  # noqa: PLR2004  (ports)
+        raise ConfigurationError("port is a number from 1 to 65535, such as 6379.")
     return f"redis://[{host}]:{port}" if ":" in host else f"redis://{host}:{port}"
 
 

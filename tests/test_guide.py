@@ -207,10 +207,28 @@ async def test_fallbacks_that_are_none_say_so(server: PortkeyDouble, fallbacks: 
 
 async def test_an_unknown_strategy_and_a_ttl_out_of_range_say_so(server: PortkeyDouble) -> None:
     """Before the network, by name."""
-    with pytest.raises(ConfigurationError, match="'fastest' is no strategy"):
+    with pytest.raises(ConfigurationError, match=r"'fastest' is no strategy.*loadbalance or cost_aware"):
         await enabled(server).setup_portkey_config(strategy="fastest", fallbacks=FALLBACKS)
     with pytest.raises(ConfigurationError, match="portkey_cache_ttl"):
         RedisClient(use_portkey=True, portkey_api_key="k", portkey_cache_ttl=5)
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ({"host": "redis://:hunter2@h"}, "a URL .* goes to cache="),
+        ({"host": ""}, "a name or address"),
+        ({"host": None}, "a name or address"),
+        ({"port": 99999}, "from 1 to 65535"),
+        ({"port": "6379"}, "from 1 to 65535"),
+        ({"portkey_cache_ttl": "3600"}, "in seconds"),
+    ],
+)
+def test_where_redis_is_is_looked_at_before_it_is_used(where: dict[str, Any], words: str) -> None:
+    """A URL as the host, a port that is none, seconds as text: said at once, and no password again."""
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        RedisClient(use_portkey=True, portkey_api_key="pk", **where)
+    assert "hunter2" not in str(caught.value)
 
 
 async def test_keys_are_not_printed(server: PortkeyDouble) -> None:

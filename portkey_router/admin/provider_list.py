@@ -117,7 +117,7 @@ def strategy_over(name: str, targets: Sequence[Target | Fallback]) -> Strategy:
         return Fallback(*targets)
     if name == "loadbalance":
         return LoadBalance(*targets)
-    raise ConfigurationError(f"{name!r} is no strategy: expected one of {', '.join(STRATEGIES)}.")
+    raise ConfigurationError(f"{name!r} is no strategy: expected single, fallback, loadbalance or cost_aware.")
 
 
 def _price(target: Target, prices: PriceBook) -> Any:

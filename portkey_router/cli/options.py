@@ -54,9 +54,7 @@ def from_variable(option: str, name: str) -> str:
         return found
     if re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
         raise ConfigurationError(f"{option} {name}: this variable is not set, or empty.")
-    raise ConfigurationError(
-        f"{option} takes the name of a variable that is set (as OPENAI_API_KEY), not what it holds."
-    )
+    raise ConfigurationError(f"{option} takes the name of a variable that is set, not what it holds.")
 
 
 def take_key(argument: str | None, option: str, *, stdin: bool, variable: str | None, what: str) -> SecretStr:
