@@ -73,16 +73,19 @@ class Found:
     item: Any
 
 
-def path(*parts: str) -> str:
+def path(*parts: Any) -> str:
     """A path of the API; every part is quoted, so a slug with a slash names nothing but itself."""
-    if any(not part or part in {".", ".."} for part in parts):
+    if any(not part or not isinstance(part, str) or part in {".", ".."} for part in parts):
         raise ConfigurationError("An id or slug is empty, or no id: `list` shows those that there are.")
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
 def reveal(value: str | SecretStr) -> str:
-    """A key in clear, for the body of a request."""
-    return value.get_secret_value() if isinstance(value, SecretStr) else value
+    """A key in clear, for the body of a request. Raises `ConfigurationError` for an empty one: it would be stored."""
+    clear = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not clear.strip():
+        raise ConfigurationError("The provider's key is empty: is the variable set that it is taken from?")
+    return clear
 
 
 # ---- replies ---------------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def open_session(
             "Neither MASTER_PORTKEY_ADMIN_KEY nor PORTKEY_API_KEY is set: set one of them (the first wins; a "
             "workspace's key serves where its scopes allow), or pass api_key=."
         )
-    if timeout <= 0 or max_retries < 0:
+    if not timeout > 0 or max_retries < 0:  # so that NaN is none
         raise ConfigurationError("timeout= is in seconds and above 0, max_retries= a number from 0 up.")
     set_url = env.get("portkey_admin_url")
     url = (

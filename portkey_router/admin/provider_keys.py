@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Literal
 
-from portkey_router.admin.asks import Ask, each, limits, path
+from portkey_router.admin.asks import Ask, each, limits, path, reveal
 from portkey_router.admin.ends import Listing, M_co, Resource, Verb
 from portkey_router.admin.models import ProviderKey
 from portkey_router.admin.vault import Integrations, Providers, VirtualKeys
@@ -52,6 +52,7 @@ class ProviderKeys(Resource[M_co]):
         integration was made and its provider refused, the error's note says so.
         """
         limits(usage_limits, rate_limits)  # refused here, and not when the integration is made already
+        reveal(key)
         shared: dict[str, Any] = {"note": note, "usage_limits": usage_limits, "rate_limits": rate_limits}
         shared["workspace_id"] = workspace_id
         if kind == "virtual-key" or (kind == "auto" and not (yield from _has_catalog())):
@@ -95,6 +96,7 @@ class ProviderKeys(Resource[M_co]):
     def rotate(self, slug: str, *, key: str | SecretStr) -> Operation[ProviderKey]:
         """Put a new key of the provider's in the old one's place. The slug stays, so nothing else has to change."""
         slug = _bare(slug)
+        reveal(key)  # an empty one is refused before anything is asked
         kind = yield from _kind_of(slug)
         if kind == "virtual-key":
             yield from VirtualKeys.update.operation(self, slug, key=key)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from portkey_router import Fallback, LoadBalance, PortkeyRouter, Target, sandbox
 from portkey_router.admin import AdminClient, RateLimits, UsageLimits, models
@@ -219,14 +219,22 @@ def test_cents_become_dollars_exactly() -> None:
         lambda c: c.api_keys.rotate("a", transition=60),
         lambda c: c.usage_limits.create(conditions={}, group_by=["api_key"], credit_limit=1),
         lambda c: c.rate_limits.create(conditions={"workspace_id": "w"}, group_by="api_key", value=1),
+        lambda c: c.keys.create(name="A", provider="openai", key=""),
+        lambda c: c.keys.rotate("a", key=" "),
+        lambda c: c.virtual_keys.update("a", key=SecretStr("")),
+        lambda c: c.configs.get(5),
+        lambda c: AdminClient(base_url=c.url, api_key="pk", timeout=float("nan")),
     ],
-    ids=["naive", "reversed", "no workspace", "value", "weight", "short transition", "no condition", "text for a list"],
+    ids=["naive", "reversed", "no workspace", "value", "weight", "short transition", "no condition", "text for a list",
+         "no key", "no new key", "no secret key", "no slug", "no time"],
 )  # fmt: skip
 def test_wrong_input_is_refused_before_the_network(call: Any) -> None:
-    """What Portkey would refuse is a ConfigurationError, and nothing is sent."""
-    client = canned(b"{}")
+    """What Portkey would refuse, or store though it is none, is a ConfigurationError, and nothing is sent."""
+    port = Canned(b"{}")
+    client = AdminClient(api_key="pk-any-key", port=port)
     with pytest.raises(ConfigurationError):
         call(client)
+    assert port.calls == []
 
 
 def test_records_are_frozen_and_keep_what_they_do_not_know() -> None:
