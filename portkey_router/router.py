@@ -133,25 +133,31 @@ class PortkeyRouter:
         return build_router_from_client(client, **options)
 
     def complete(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> Completion:
-        """The whole answer. Blocks the calling thread; for options see `request`."""
+        """The whole answer: `text`, `usage`, `cost`, `route` with every attempt. Blocks the calling thread.
+
+        `messages` are dicts of the OpenAI chat shape, one at least; for options and their errors see `request`.
+        """
         last: object = None
         for item in drive(self._journey(messages, options, stream=False), self._sync_port):
             last = item
         return _whole(last)
 
     async def acomplete(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> Completion:
-        """The whole answer, in the running loop; for options see `request`."""
+        """The whole answer, in the running loop: as `complete`."""
         last: object = None
         async for item in adrive(self._journey(messages, options, stream=False), self._async_port):
             last = item
         return _whole(last)
 
     def stream(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> CompletionStream:
-        """The answer's chunks as they come; for options see `request`."""
+        """The answer's chunks as they come; then the stream's `completion` is what `complete` gives.
+
+        Nothing is sent before the first chunk is asked for. For options and their errors see `request`.
+        """
         return CompletionStream(self.run_stream(messages, **options))
 
     def astream(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> AsyncCompletionStream:
-        """The answer's chunks as they come (`async for`, no `await` before it); for options see `request`."""
+        """The answer's chunks as they come, as `stream`: `async for`, no `await` before it."""
         return AsyncCompletionStream(self.arun_stream(messages, **options))
 
     def run_stream(

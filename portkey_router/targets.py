@@ -210,6 +210,8 @@ class Single:
 class Fallback:
     """Targets in order: the next is asked when one has failed with a status of `on_status_codes`, or not answered.
 
+    By default those are `FALLBACK_STATUS_CODES`: a target's own faults, and not the request's.
+
     `weight` and `name` matter only where the strategy is itself a target of another.
     """
 

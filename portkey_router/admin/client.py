@@ -114,7 +114,10 @@ class AdminClient(_Client[Sync]):
 
 
 class AsyncAdminClient(_Client[Async]):
-    """`AdminClient` for the running loop: `await client.keys.rotate(...)`, `async for key in client.keys.list()`."""
+    """`AdminClient` for the running loop: `await client.keys.rotate(...)`, `async for key in client.keys.list()`.
+
+    Arguments, resources and errors are those of `AdminClient`. It may be used from any loop; nothing to close.
+    """
 
     def __init__(
         self,
