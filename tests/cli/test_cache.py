@@ -221,6 +221,7 @@ def test_a_model_is_asked_through_portkey(
         (["stats", "--url", "memory://"], 3, "a cache inside your application's process"),
         (["stats", "--url", DEAD], 6, "127.0.0.1:9. Connection refused. Is Redis running there? Check --url."),
         (["inspect", "--url-env", "NOT_SET"], 3, "--url-env NOT_SET: this variable is not set"),
+        (["inspect", "--url-env", "redis://:hidden@h"], 3, "--url-env takes the name of a variable that is set, not"),
         (["clear", "--url", DEAD, "--url-env", "X"], 2, "one way: --url, or --url-env"),
         (["clear", "--url", "http://localhost"], 3, "'http' is no scheme of a Redis URL"),
         (["clear", "--url", "localhost:6379"], 3, "A Redis URL begins with its scheme"),
@@ -241,7 +242,9 @@ def test_a_model_is_asked_through_portkey(
 )
 def test_a_mistake_is_one_line(cli: InProcess, arguments: list[str], code: int, words: str) -> None:
     """With what to do, and a code that says what kind it is."""
-    assert words in cli.fails(*arguments, code=code)
+    told = cli.fails(*arguments, code=code)
+    assert words in told
+    assert "hidden" not in told
 
 
 @pytest.mark.parametrize("url", ["redis://:{}/x@localhost", "{}@localhost:6379", "redis://localhost:{}", "{}"])

@@ -59,6 +59,7 @@ def test_calls_that_cannot_be_made_are_one_line(server: PortkeyDouble, shell: Sh
     """Each with its code: no key, no model, an unknown one, nonsense, a dead gateway, a refused key."""
     assert "set PORTKEY_API_KEY" in bare.fails("chat", "Hi", "-m", "gpt-4o", code=3)
     assert "set PORTKEY_VIRTUAL_KEY_ANTHROPIC" in shell.fails("plan", "-m", "claude-sonnet-4-5", code=3)
+    assert "--model gpt-4o" in shell.fails("plan", code=3)
     assert "a weight is a number" in shell.fails("plan", "-m", "gpt-4o=heavy", "-m", "gpt-4o-mini", code=2)
     assert "--strategy is fallback, loadbalance or cost_aware" in shell.fails(
         "plan", "-m", "a", "-m", "b", "--strategy", "x", code=2

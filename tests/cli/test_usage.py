@@ -78,7 +78,8 @@ def test_usage_by_model_and_by_tag(shell: Shell) -> None:
         assert shell.run("usage", "--by", "model", "--json", **at).json["rows"] == [
             {"model": "gpt-4o", "calls": 45, "cost_usd": None}
         ]
-        (row,) = shell.run("usage", "--by", "tag:team", "--json", **at).json["rows"]
+        (shell.folder / ".env").write_text('PORTKEY_WORKSPACE="main"')  # as every other setting
+        (row,) = shell.run("usage", "--by", "tag:team", "--json", PORTKEY_ADMIN_URL=url).json["rows"]
     assert (row["tag:team"], row["calls"], Decimal(row["cost_usd"])) == ("red", 9, Decimal("2.5"))
 
 

@@ -243,6 +243,7 @@ def test_bars_where_a_terminal_knows_no_blocks(monkeypatch: pytest.MonkeyPatch) 
         (["--redis", "http://localhost"], 3, "no scheme of a Redis URL"),
         (["--redis", "redis://127.0.0.1:1"], 6, "cannot be reached"),
         (["--redis-env", "NOT_THERE"], 3, "--redis-env NOT_THERE"),
+        (["--redis-env", "redis://:hidden@h"], 3, "--redis-env takes the name of a variable that is set, not"),
         (["--redis", "redis://localhost", "--redis-env", "X"], 2, "one way"),
         (["--jsonl", "f", "--since", "2026-11-02", "--until", "2026-11-01"], 3, "the earlier one first"),
         (["--jsonl", "f", "--plot", "out.gif"], 3, "--plot writes .png, .svg, .pdf"),
@@ -259,6 +260,7 @@ def test_what_cannot_be_read_is_one_line(
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert words in err
+    assert "hidden" not in err
 
 
 def test_a_password_in_argv_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
