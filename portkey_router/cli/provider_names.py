@@ -13,7 +13,7 @@ from portkey_router.secrets import redact
 
 __all__ = ["check_provider", "providers_named"]
 
-# What the gateway 1.15.2 knows, and two that only Portkey itself does. It may learn more: others are warned of.
+# What the gateway 1.15.2 knows, and two more of our table (cody, continue). It may learn others: they are warned of.
 _KNOWN = frozenset(
     (  # noqa: SIM905  (seventy quoted names read worse)
         "302ai ai21 aibadgr anthropic anyscale azure-ai azure-openai bedrock bytez cerebras cody cohere cometapi "
