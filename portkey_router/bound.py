@@ -55,8 +55,8 @@ class PartBounds:
     - `image`: 6,000 covers what OpenAI, Anthropic and Google document for one image of the largest size they take, but
       for gpt-4o-mini, whose 48,169 are counted where the model is named so.
     - `audio_byte`: tokens for each byte of encoded audio; 32 tokens a second (Google) of 4 kbit/s speech, by default.
-    - `file`: documents, videos, and parts of a kind that is not known here. What they hold cannot be seen, so a hard
-      budget refuses them unless this says how much it may be.
+    - `file`: documents, videos, earlier answers that were spoken, and parts of a kind that is not known here. What
+      they hold cannot be seen, so a hard budget refuses them unless this says how much it may be.
     """
 
     image: int = 6_000
@@ -158,6 +158,8 @@ def _count(request: Request, body: Mapping[str, Any], bounds: PartBounds, model:
     counted = _Parts(_PER_CALL)
     for message in request.messages:
         counted.text += _PER_MESSAGE
+        if message.get("audio"):  # an earlier answer that was spoken, by its id
+            _count_file(counted, bounds, "an answer that was spoken")
         content = message.get("content")
         counted.text += _bytes({name: value for name, value in message.items() if name != "content"})
         if isinstance(content, list | tuple):
@@ -184,10 +186,15 @@ def _count_parts(parts: Iterable[Any], counted: _Parts, bounds: PartBounds, mode
             counted.stated += max(bounds.image, _IMAGES_OF_MINI if "gpt-4o-mini" in model else 0)
         elif kind in _AUDIO:
             counted.audio += math.ceil(_bytes(part) * bounds.audio_byte)
-        elif bounds.file is not None:
-            counted.stated += bounds.file
         else:
-            counted.unseen = f"a part of type {kind!r}"
+            _count_file(counted, bounds, f"a part of type {kind!r}")
+
+
+def _count_file(counted: _Parts, bounds: PartBounds, what: str) -> None:
+    if bounds.file is None:
+        counted.unseen = what
+    else:
+        counted.stated += bounds.file
 
 
 def _bytes(value: object) -> int:
@@ -204,5 +211,10 @@ def _max_tokens(body: Mapping[str, Any]) -> int | None:
     return max((limit for limit in named if limit is not None), default=None)
 
 
-def _positive(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+def _positive(value: Any) -> int | None:
+    """A count above 0; as providers may take them, `3.0` and `"3"` are 3."""
+    try:
+        count = value if isinstance(value, int) else math.ceil(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return count if count > 0 and not isinstance(value, bool) else None

@@ -256,8 +256,9 @@ class AttemptRecord:
 
     `outcome` is `ok`, or the name of the error's class; `status` the HTTP status where there was one; `error` the
     error's message, keys removed. `billed`: whether the provider may have charged for it (`no` where the request never
-    reached it, or it answered with an error status; `maybe` where it broke off, or nothing is known); `usage` are the
-    tokens where it stated them. `gateway` is the `host:port` that was asked, where there are several gateways.
+    reached it, or it answered with an error status; `maybe` where it broke off, the gateway waited no longer (408, 504,
+    524), or nothing is known); `usage` are the tokens where it stated them. `gateway` is the `host:port` that was
+    asked, where there are several gateways.
     """
 
     target: str

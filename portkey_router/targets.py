@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Union
 from urllib.parse import urlsplit
 
@@ -314,16 +315,18 @@ class CostAware:
     def __init__(
         self,
         *targets: str | Target,
-        max_price: float | None = None,
+        max_price: float | Decimal | None = None,
         max_latency: float | None = None,
         min_quality: float | None = None,
         unknown_price: Literal["last", "exclude", "error"] = "last",
-        latency_price: float = 0.0,
+        latency_price: float | Decimal = 0.0,
         on_status_codes: Sequence[int] = FALLBACK_STATUS_CODES,
         weight: float = 1,
         name: str | None = None,
     ) -> None:
-        limits = {"max_price": max_price, "max_latency": max_latency, "latency_price": latency_price}
+        given = {"max_price": max_price, "max_latency": max_latency, "latency_price": latency_price}
+        # Money is told as `Decimal` everywhere else; what is only compared may be a float.
+        limits = {limit: float(value) if isinstance(value, Decimal) else value for limit, value in given.items()}
         for limit, value in limits.items():
             if value is not None and not (_is_number(value) and 0 <= value < float("inf")):
                 msg = f"CostAware({limit}=...) is a number from 0 up, not {value!r}."

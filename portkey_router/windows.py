@@ -115,7 +115,9 @@ def as_window(what: str, per: Period, window: object) -> Window:
 def as_zone(what: str, zone: object) -> tzinfo:
     """A time zone as given, or by its IANA name."""
     if isinstance(zone, tzinfo):
-        return zone
+        # One of pytz's, put on a time, has the zone's first offset (Berlin: 53 minutes): the zone of its name is meant.
+        name = getattr(zone, "zone", None)
+        return as_zone(what, name) if isinstance(name, str) else zone
     try:
         return ZoneInfo(zone)  # type: ignore[arg-type]  # what is no name is refused below
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:

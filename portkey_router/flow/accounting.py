@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Trip", "all_failed", "completion", "interrupted", "priced", "record", "route_of"]
 
+# Who stands before the provider waited no longer for it (Portkey's `request_timeout` is 408); it may have answered.
+_GIVEN_UP = frozenset({408, 504, 524})
+
 
 class Trip:
     """What one attempt is about, while it runs: whose turn it is, its call and the call's secrets, what the reply said.
@@ -158,7 +161,7 @@ def _billed(trip: Trip, error: PortkeyError | None, *, known: bool) -> Literal["
     if known:
         return "no" if trip.headers.get("x-portkey-cache-status") in CACHE_HITS else "yes"
     if isinstance(error, UpstreamError) and trip.status is not None and trip.status >= 300:  # noqa: PLR2004
-        return "no"
+        return "maybe" if trip.status in _GIVEN_UP else "no"
     unsent = isinstance(error, ConnectFailedError) and not error.sent
     unconnected = isinstance(error, DeadlineExceededError) and error.phase == "connect"
     return "no" if unsent or unconnected else "maybe"

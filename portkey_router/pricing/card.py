@@ -95,8 +95,8 @@ class Card:
     def most(self, *, read: int, heard: int, made: int, spoken: bool) -> Decimal | None:
         """The most, in USD, that a call of up to so many tokens costs; None where a rate for them is not known.
 
-        `read` tokens of input may all be written to the provider's cache, `heard` are audio, `made` ones may all be
-        reasoning, or audio (`spoken`); and each bracket up to theirs may be the one that is billed.
+        `read` tokens of input may all be written to the provider's cache, or read from it, `heard` are audio, `made`
+        ones may all be reasoning, or audio (`spoken`); and each bracket up to theirs may be the one that is billed.
         """
         worst: Decimal | None = None
         for above, rates in self.brackets:
@@ -106,7 +106,7 @@ class Card:
             if (plain is None and read + heard) or (output is None and made):
                 return None
             plain, output = plain or Decimal(0), output or Decimal(0)
-            told = max(plain, rates.get("cache_write", plain))
+            told = max(plain, rates.get("cache_write", plain), rates.get("cache_read", plain))
             spent = max(output, rates.get("reasoning", output), rates.get("audio_output", output) if spoken else output)
             with localcontext(_EXACT):
                 tokens = told * read + max(told, rates.get("audio_input", told)) * heard + spent * made

@@ -228,6 +228,7 @@ def _no_retry(module: Any) -> Any:
 
 
 def _open_sync(settings: _Settings) -> Trips:
+    """Closed with whoever holds it: in a cycle, the collector may come to a socket before its connection, and warns."""
     redis, _, failures = _libraries()
     options: dict[str, Any] = {
         "retry": _no_retry(redis),
@@ -237,10 +238,21 @@ def _open_sync(settings: _Settings) -> Trips:
     }
     if settings.cluster:
         options["socket_timeout"] = settings.timeout
-        return Cluster(lambda: _made(redis.RedisCluster, settings.plain_url, options), failures)
+        made: list[Any] = []
+
+        def connect() -> Any:
+            made.append(_made(redis.RedisCluster, settings.plain_url, options))
+            return made[0]
+
+        cluster = Cluster(connect, failures)
+        weakref.finalize(cluster, lambda: [client.disconnect_connection_pools() for client in made])
+        return cluster
     # The handshake's; replies have the run's deadline.
     options |= {"socket_timeout": settings.connect_timeout, "timeout": settings.connect_timeout}
-    return Node(_made(redis.BlockingConnectionPool, settings.plain_url, options), failures)
+    pool = _made(redis.BlockingConnectionPool, settings.plain_url, options)
+    node = Node(pool, failures)
+    weakref.finalize(node, pool.disconnect)
+    return node
 
 
 def _open_async(settings: _Settings) -> AsyncTrips:

@@ -148,7 +148,7 @@ class Cluster:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client().close()
+        self._client().disconnect_connection_pools()  # its `close` leaves those of the nodes open
 
 
 class AsyncNode:

@@ -70,13 +70,18 @@ def test_every_name_of_the_limit_is_read() -> None:
     assert bound(max_completion_tokens=70).most == expected
     assert bound(max_completion_tokens=70, max_tokens=20).most == expected
     assert bound(max_tokens=20, options={"override_params": {"max_tokens": 70}}).most == expected
+    assert bound(max_completion_tokens=70.0).most == expected
+    assert (bound(max_completion_tokens="70").most or 0) > (expected or 0)  # the text is sent, too
+    assert (
+        bound(max_tokens="many").cap == bound(max_tokens=True).cap == bound(max_tokens=float("nan")).cap == OUTPUT_CAP
+    )
 
 
 def test_several_choices_and_predictions_are_output() -> None:
     """`n` answers may each be of full length, and a predicted output that is rejected is billed as well."""
     one, many = bound(max_tokens=1000).most, bound(max_tokens=1000, n=3).most
     assert one is not None
-    assert many == one + 2 * 1000 * 10_000
+    assert many == bound(max_tokens=1000, n=3.0).most == one + 2 * 1000 * 10_000
     prediction = {"type": "content", "content": "x" * 400}
     predicted = bound(max_tokens=1000, prediction=prediction).most
     assert predicted is not None
@@ -84,11 +89,15 @@ def test_several_choices_and_predictions_are_output() -> None:
 
 
 def test_the_dearest_rates_are_taken() -> None:
-    """Input may all be written to the cache, output all be reasoning; audio is spoken only where it is asked for."""
+    """Input may all be written to a cache, or read from one that costs more than it saves; output may all be reasoning.
+
+    Audio is spoken only where it is asked for.
+    """
     plain = bound(max_tokens=100).most
     dear = bound(price=Price(1, 10, cache_write="1.25", reasoning=20), max_tokens=100).most
     assert plain is not None
     assert dear == (plain - 1_000_000) * 5 // 4 + 2_000_000
+    assert bound(price=Price(1, 10, cache_read=3), max_tokens=100).most == (plain - 1_000_000) * 3 + 1_000_000
     spoken = Price(1, 10, audio_output=80)
     assert bound(price=spoken, max_tokens=100).most == plain
     asked: dict[str, Any] = {"modalities": ["text", "audio"]}
@@ -120,6 +129,9 @@ def test_parts_that_are_no_text() -> None:
     assert "PartBounds(file=" in unseen.unknown
     stated = {"parts": PartBounds(file=500)}
     assert bound([{"role": "user", "content": [text, document]}], options=stated, max_tokens=10).most == plain + 500_000
+    spoken = {"role": "assistant", "content": None, "audio": {"id": "audio-1"}}
+    assert bound([spoken], max_tokens=10).most is None
+    assert (bound([spoken], options=stated, max_tokens=10).most or 0) > 500_000
 
 
 def test_an_image_costs_gpt_4o_mini_more() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portkey_router.windows import calendar_span, moment, named
+from portkey_router.windows import as_zone, calendar_span, moment, named
 
 BERLIN, SAO_PAULO, KATHMANDU = ZoneInfo("Europe/Berlin"), ZoneInfo("America/Sao_Paulo"), ZoneInfo("Asia/Kathmandu")
 ZONES = st.sampled_from([UTC, BERLIN, SAO_PAULO, KATHMANDU, ZoneInfo("Australia/Lord_Howe"), ZoneInfo("Asia/Beirut")])
@@ -74,3 +74,26 @@ def test_moments_are_exact() -> None:
 def test_a_window_has_a_name(per: Any, window: Any, start: int, name: str) -> None:
     """In events, errors and reports."""
     assert named(per, window, timezone(timedelta(hours=1)), start) == name
+
+
+class LikePytz(tzinfo):
+    """A zone as pytz makes them: put on a time, it has the offset of before there were time zones."""
+
+    zone = "Europe/Berlin"
+
+    def utcoffset(self, _: datetime | None) -> timedelta:
+        """Of 1892."""
+        return timedelta(minutes=53)
+
+    dst = utcoffset
+
+    def tzname(self, _: datetime | None) -> str:
+        """Of 1892, too."""
+        return "LMT"
+
+
+def test_a_zone_of_pytz_is_the_zone_of_its_name() -> None:
+    """Its days begin at midnight, not seven minutes late; other zones are taken as they are."""
+    assert as_zone("Budget", LikePytz()) == BERLIN
+    fixed = timezone(timedelta(hours=1))
+    assert as_zone("Budget", fixed) is fixed

@@ -48,6 +48,9 @@ TWO = plan(target("one", tries=3), target("two", tries=3))
         (failed(429), "no", None),
         (REFUSED, "no", None),
         (late("connect"), "no", None),
+        (failed(408), "maybe", None),
+        (failed(504), "maybe", None),
+        (failed(524), "maybe", None),
         (RESET, "maybe", None),
         (late("attempt"), "maybe", None),
         (Stream([HEL, usage_event(5, 1), late("silence")]), "yes", Usage(5, 1, 6)),
@@ -58,7 +61,10 @@ TWO = plan(target("one", tries=3), target("two", tries=3))
     ids=repr,
 )
 def test_what_a_failed_attempt_may_have_been_billed(reply: Reply, billed: str, usage: Usage | None) -> None:
-    """No where it never reached the provider or was refused, yes where tokens are stated, else maybe."""
+    """No where it never reached the provider or was refused, yes where tokens are stated, else maybe.
+
+    Of an answer that the gateway would not wait for (408, 504, 524), nobody knows.
+    """
     told = tell(plan(), reply)
     assert isinstance(told.error, PortkeyError)
     (attempt,) = told.error.attempts

@@ -87,6 +87,7 @@ def test_an_answer_is_paid_for_exactly() -> None:
         pytest.param(ok(), "cost", id="answered"),
         pytest.param(ok(headers={"x-portkey-cache-status": "HIT"}), "nothing", id="from the gateway's cache"),
         pytest.param(failed(503), "nothing", id="an error's status"),
+        pytest.param(failed(408), "bound", id="the gateway's request_timeout"),
         pytest.param(REFUSED, "nothing", id="no connection"),
         pytest.param(late("connect"), "nothing", id="no connection in time"),
         pytest.param(RESET, "bound", id="broken off"),

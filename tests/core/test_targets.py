@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -65,6 +66,7 @@ def test_pickle_drops_keys_and_copies_keep_them() -> None:
         (lambda: Conditional(default="m"), "When"),
         (CostAware, "at least one target"),
         (lambda: CostAware("m", max_price=-1), "max_price"),
+        (lambda: CostAware("m", max_price=Decimal("NaN")), "max_price"),
         (lambda: CostAware("m", max_latency=float("nan")), "max_latency"),
         (lambda: CostAware("m", unknown_price="first"), "last, exclude, error"),  # type: ignore[arg-type]
         (lambda: CostAware(Fallback("m", "n")), "takes targets"),  # type: ignore[arg-type]
@@ -77,6 +79,13 @@ def test_what_cannot_work_is_refused_at_once(wrong: Any, named: str) -> None:
     """A strategy that makes no sense never comes to be; the message names what is wrong."""
     with pytest.raises(ConfigurationError, match=named):
         wrong()
+
+
+def test_a_price_may_be_a_decimal() -> None:
+    """As budgets take them and reports tell them."""
+    assert CostAware("m", max_price=Decimal("0.01"), latency_price=Decimal("0.5")) == CostAware(
+        "m", max_price=0.01, latency_price=0.5
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
@@ -218,6 +219,35 @@ def test_many_threads_share_few_connections(plain_redis: RedisServer, key: str) 
     for thread in threads:
         thread.join(GENEROUS)
     assert wrong == []
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "dropped"])
+@pytest.mark.parametrize("server", ["plain_redis", "redis_nodes"])
+def test_a_client_that_is_closed_or_dropped_closes_its_connections(
+    server: str, key: str, closed: bool, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one in a reference cycle, and while somebody holds a connection: no socket waits for the collector."""
+    connections: list[Any] = []
+    connect: Callable[[Any], None] = redis.Connection.connect
+
+    def noted(connection: Any) -> None:
+        connections.append(connection)
+        connect(connection)
+
+    url = request.getfixturevalue(server).url  # it may start now, and connects to see that it runs
+    monkeypatch.setattr(redis.Connection, "connect", noted)
+    client = RedisClient(url.replace("redis:", "redis+cluster:") if server == "redis_nodes" else url, timeout=GENEROUS)
+    client.cycle = client  # type: ignore[attr-defined]
+    assert client.run(ask("GET", key)) is None
+    assert any(connection._sock for connection in connections)
+    if closed:
+        held = client._sync  # so that nothing is dropped
+        client.close()
+        assert held is not None
+    else:
+        del client
+        gc.collect()
+    assert not any(connection._sock for connection in connections)
 
 
 def test_mistakes_are_told_before_the_network() -> None:
