@@ -103,9 +103,9 @@ class _Cached:
             return (yield from self._ask(self._call))
         if self._use.refresh or not _shared(self._call.request.body):
             return (yield from self._computed(self._key))
-        self._seat = seat = yield Join(self._cache.flights, self._key.exact)
+        self._seat = seat = yield Join(self._cache.flights, self._key.exact, self._use.since)
         try:
-            if seat.follows:
+            if seat.follows or seat.landed:
                 landed = yield Follow(seat, self._patience())
                 if landed is not None:
                     return (yield from self._replay(landed, landed.cache or saved_by(landed)))
