@@ -29,6 +29,8 @@ LANDED = 64
 """So many of the last answers are kept for calls that were on their way when they came."""
 LANDED_SECONDS = 60.0
 """And for so long."""
+STORING_SECONDS = 1.0
+"""So long it may take somebody else to store an answer."""
 
 
 class _Flight:
@@ -93,20 +95,26 @@ class Flights:
         _led.set((*(each for each in _led.get() if not each.over), flight))
         return seat
 
-    def _end(self, key: str, flight: _Flight, landed: Any) -> None:
+    def stored(self, key: str) -> None:
+        """The answer that has landed can be found from now on (see `Seat.land`)."""
+        with self._lock:
+            if key in self._landed:
+                self._landed[key] = self._clock(), self._landed[key][1]
+
+    def _end(self, key: str, flight: _Flight, landed: Any, *, stored: bool = True) -> None:
         """Everybody is handed what came of it."""
         flight.over = True
         if self._by_key.get(key) is flight:
             del self._by_key[key]
-        self._keep(key, landed)
+        self._keep(key, landed, 0.0 if stored else STORING_SECONDS)
         while flight.waiting:
             flight.waiting.popleft().hand(landed)
 
-    def _keep(self, key: str, landed: Any) -> None:
+    def _keep(self, key: str, landed: Any, seconds: float) -> None:
         now = self._clock()
         self._landed.pop(key, None)
         if landed != "alone":
-            self._landed[key] = now, landed
+            self._landed[key] = now + seconds, landed
         while self._landed and (
             len(self._landed) > LANDED or next(iter(self._landed.values()))[0] < now - LANDED_SECONDS
         ):
@@ -192,21 +200,21 @@ class Seat:
 
     # ---- for who leads -----------------------------------------------------------------------------------------------
 
-    def land(self, answer: Any) -> None:
-        """Here is the answer: for all who wait."""
-        self._over(answer)
+    def land(self, answer: Any, *, stored: bool = True) -> None:
+        """Here is the answer: for all who wait. `stored=False`: somebody is about to store it, and will say so."""
+        self._over(answer, stored=stored)
 
     def disband(self) -> None:
         """The answer is for nobody else: those who wait go alone."""
         self._over("alone")
 
-    def _over(self, landed: Any) -> None:
+    def _over(self, landed: Any, *, stored: bool = True) -> None:
         if not self.leads:
             return
         self._given = "alone"
         with self._flights._lock:  # noqa: SLF001  (as above)
             if not self._flight.over:
-                self._flights._end(self._key, self._flight, landed)  # noqa: SLF001  (as above)
+                self._flights._end(self._key, self._flight, landed, stored=stored)  # noqa: SLF001  (as above)
 
     def leave(self, *, failed: bool) -> None:
         """This call ends without an answer, or stops waiting. After a landing it is too late, and nothing happens."""

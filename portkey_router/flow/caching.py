@@ -159,7 +159,7 @@ class _Cached:
         finally:
             if self._seat is not None:
                 if kept or self._storable(new):
-                    self._seat.land(answer)
+                    self._seat.land(answer, stored=not self._use.stores_itself)
                 else:
                     self._seat.disband()
 

@@ -57,6 +57,29 @@ def test_who_began_before_the_landing_is_handed_the_answer() -> None:
     assert not flights.join(KEY, blocking=True, since=5.0).landed, "the last flight brought nothing for others"
 
 
+def test_who_comes_before_the_answer_is_stored_is_handed_it() -> None:
+    """Who leads may have somebody else keep the answer: until that is done, no lookup can find it."""
+    now = 5.0
+    flights = Flights(clock=lambda: now)
+    joined(flights).land("answer", stored=False)
+    now = 5.5
+    assert flights.join(KEY, blocking=True, since=5.5).wait(0) == "answer"
+    flights.stored(KEY)
+    flights.stored("another")
+    assert flights.join(KEY, blocking=True, since=5.5).landed
+    now = 5.6
+    assert not flights.join(KEY, blocking=True, since=5.6).landed
+
+
+def test_an_answer_that_is_never_stored_is_handed_out_for_a_second() -> None:
+    """The one who was to store it may have failed."""
+    now = 5.0
+    flights = Flights(clock=lambda: now)
+    joined(flights).land("answer", stored=False)
+    now = 6.1
+    assert not flights.join(KEY, blocking=True, since=6.1).landed
+
+
 def test_few_landed_answers_are_kept_and_not_for_long() -> None:
     """They are for calls that are on their way already."""
     now = 0.0

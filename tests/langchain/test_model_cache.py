@@ -616,3 +616,33 @@ def test_an_equal_call_that_ends_between_lookup_and_call_is_not_made_twice(portk
     cache.cache.clear()
     assert ask(llm, verb, QUESTION).response_metadata["portkey"].get("cache") is None
     assert sent(portkey) == 2
+
+
+class SlowToStore(RedisSemanticCache):
+    """Before it stores an answer, something happens, once."""
+
+    happens: Any = None
+
+    def update(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
+        """As its base."""
+        happens, self.happens = self.happens, None
+        if happens is not None:
+            happens()
+        super().update(prompt, llm_string, return_val)
+
+
+def test_an_equal_call_before_the_answer_is_stored_is_not_made_twice(portkey: PortkeyDouble) -> None:
+    """The answer has come, and LangChain is about to store it: who asks meanwhile is handed it; then it is found."""
+    cache = SlowToStore(Words(), "memory://", timeout=20.0, name="storing")
+    llm = ChatPortkey(model="gpt-4o", cache=cache)
+    layers: list[str] = []
+
+    def again() -> None:
+        layers.append(llm.invoke(QUESTION).response_metadata["portkey"]["cache"]["layer"])
+
+    cache.happens = again
+    llm.invoke(QUESTION)
+    again()
+    assert (layers, sent(portkey)) == (["shared", "exact"], 1)
+    cache.cache.clear()
+    assert llm.invoke(QUESTION).response_metadata["portkey"].get("cache") is None, "what was stored is asked for there"
