@@ -115,13 +115,16 @@ def generations_of_entry(entry: Entry) -> list[Generation]:
 def _loaded(told: Any) -> Generation:
     if not isinstance(told, dict):
         raise CorruptEntryError("a generation of another form")
+    served = told.get("served")
+    if not (served is None or (isinstance(served, dict) and all(isinstance(each, str) for each in served.values()))):
+        raise CorruptEntryError("who answered, in another form")
     if "content" not in told:
         return Generation(text=told["text"], generation_info=told["info"])
     message = AIMessage(
         content=told["content"],
         name=told["name"],
         additional_kwargs=told["more"],
-        response_metadata={**told["meta"], "portkey": told.get("served")},
+        response_metadata={**told["meta"], "portkey": served},
         tool_calls=told["calls"] or [],
         invalid_tool_calls=told["invalid_calls"] or [],
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from langchain_portkey_router._generations import as_hit, generations_of_entry, new_answer
 from langchain_portkey_router.caching import CallAware, call_of
 from portkey_router.cache.cache import DEFAULT_DISTANCE, DEFAULT_TTL, SemanticCache
-from portkey_router.cache.results import Hit
+from portkey_router.cache.results import Hit, Miss
 from portkey_router.flow.cache_steps import in_a_cache, within_a_cache
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from langchain_portkey_router.caching import CacheCall
     from portkey_router.cache.cache import CacheOptions
     from portkey_router.cache.key import CacheKey
-    from portkey_router.cache.results import Miss, NewAnswer
+    from portkey_router.cache.results import NewAnswer
     from portkey_router.cache.verbs import Chosen
     from portkey_router.messages import CacheUse
 
@@ -112,23 +112,25 @@ class RedisSemanticCache(CallAware):
         """Keep the generations, if the policy will have them. The question's vector is that of its lookup."""
         if (kept := self._kept(prompt, llm_string, return_val)) is not None:
             asked, answer, how = kept
-            with within_a_cache(), self._unharmed():
+            with within_a_cache(), self._unharmed(asked):
                 self.cache.store(asked, answer, **how)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """As `update`."""
         if (kept := self._kept(prompt, llm_string, return_val)) is not None:
             asked, answer, how = kept
-            with within_a_cache(), self._unharmed():
+            with within_a_cache(), self._unharmed(asked):
                 await self.cache.astore(asked, answer, **how)
 
     @contextlib.contextmanager
-    def _unharmed(self) -> Iterator[None]:
-        """An answer that was paid for reaches its caller, whatever goes wrong in the block."""
+    def _unharmed(self, asked: Miss | CacheKey) -> Iterator[None]:
+        """An answer that was paid for reaches its caller, whatever goes wrong in the block that stores it."""
         try:
             yield
         except Exception as error:  # noqa: BLE001  (a user's `cache_if`; told, and no call's concern)
             self.cache.fail("store", error)
+        finally:
+            self.cache.flights.stored(asked.key.exact if isinstance(asked, Miss) else asked.exact)
 
     def _asked(self, prompt: str, llm_string: str) -> tuple[CacheKey | None, CacheCall | None]:
         """The key to look up, None where the call would rather not; and the call, if it is one of ChatPortkey's.

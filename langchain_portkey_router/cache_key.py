@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from portkey_router.cache.canonical import VOLATILE, plain
-from portkey_router.flow.scope import config_mark, decides_by_metadata, route_headers
+from portkey_router.flow.scope import config_mark, decides_by_metadata, metadata_header, route_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["cache_key", "config_mark", "decides_by_metadata", "route_headers"]
+__all__ = ["cache_key", "config_mark", "decides_by_metadata", "metadata_header", "route_headers"]
 
 
 def cache_key(model: Mapping[str, Any], call: Mapping[str, Any], more: Mapping[str, Any]) -> str:

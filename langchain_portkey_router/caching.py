@@ -100,7 +100,7 @@ class CacheCall:
             return self.use
         if not isinstance(self.cache, CallAware) or missed is None or self.use.off:
             return CacheUse(off=True)
-        return replace(self.use, cache=self.cache.cache, missed=missed, stores_itself=True)
+        return replace(self.use, cache=self.cache.cache, missed=missed, since=self.began, stores_itself=True)
 
     def keeps(self, completion: Completion) -> bool:
         """Whether an answer is this call's to keep, and not another call's."""

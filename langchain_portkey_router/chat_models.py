@@ -11,7 +11,13 @@ from langchain_portkey_router._blocks import register
 from langchain_portkey_router._convert import MODEL_PROVIDER, to_chunk, to_last_chunk, to_messages, to_result
 from langchain_portkey_router._replay import as_hits, cache_of, chunks_of
 from langchain_portkey_router._restart import RestartableChunk
-from langchain_portkey_router.cache_key import cache_key, config_mark, decides_by_metadata, route_headers
+from langchain_portkey_router.cache_key import (
+    cache_key,
+    config_mark,
+    decides_by_metadata,
+    metadata_header,
+    route_headers,
+)
 from langchain_portkey_router.caching import (
     CALL,
     Asked,
@@ -108,12 +114,16 @@ class ChatPortkey(PortkeyFields):
         headers = route_headers(self.default_headers, kwargs.get("extra_headers"))
         more: dict[str, Any] = {
             "gateway": router.settings.base_url,
-            "headers": headers,
+            "route_headers": headers,
             "config": config_mark(config),
             "default_strategy": default,
         }
         if config or "x-portkey-config" in headers or decides_by_metadata(strategy):
-            more["metadata"] = {**(self.portkey_metadata or {}), **(kwargs.get("portkey_metadata") or {})}
+            more["decided_by"] = {
+                **(self.portkey_metadata or {}),
+                **(kwargs.get("portkey_metadata") or {}),
+                **metadata_header(self.default_headers, kwargs.get("extra_headers")),
+            }
         if call is not None and not call.ours:
             apart = {"tenant": call.use.tenant, "namespace": call.use.namespace}  # which other caches do not have
             more["apart"] = {name: value for name, value in apart.items() if value}

@@ -70,8 +70,9 @@ class CacheUse:
     - `ttl`: seconds that the answer is kept, `tags`: what it can be cleared by. `tenant` and `namespace` keep answers
       apart. None (and no tags): as the cache is set.
     - `missed`: somebody above has already looked it up in this cache (a `Miss`): it is not looked up again, and its key
-      is what calls in flight are joined by. `stores_itself`: that somebody will keep the answer, so it is not kept
-      here. An answer that says `Completion.cache` is one from a cache, or of another call: it is not to be kept again.
+      is what calls in flight are joined by; `since` says when that began (`time.monotonic`), and what has landed after
+      it is this call's answer, too. `stores_itself`: that somebody will keep the answer, so it is not kept here. An
+      answer that says `Completion.cache` is one from a cache, or of another call: it is not to be kept again.
     """
 
     cache: Any = None
@@ -82,6 +83,7 @@ class CacheUse:
     tenant: str | None = None
     namespace: str | None = None
     missed: Any = field(default=None, repr=False)
+    since: float | None = None
     stores_itself: bool = False
 
 

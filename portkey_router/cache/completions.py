@@ -97,6 +97,8 @@ def _choice(told: Any) -> Choice:
     if any(message.get(name) for name in _CALLS) or type(index) is not int:
         raise CorruptEntryError("a choice that is never stored")
     logprobs = None if choice.get("logprobs") is None else _object(choice["logprobs"])
+    if not isinstance((logprobs or {}).get("content"), list | None):
+        raise CorruptEntryError("logprobs of another form")
     return Choice(message, _text(choice.get("finish_reason")), index, logprobs)
 
 

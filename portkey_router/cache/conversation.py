@@ -39,7 +39,9 @@ _NOT_SAID = frozenset(
 )
 _THOUGHTS = frozenset({"reasoning", "reasoning_content", "redacted_thinking", "thinking"})
 _CALLS = frozenset({"function_call", "tool_call", "tool_call_chunk", "tool_use"})
-_IDS = frozenset({"cache_control", "call_id", "id", "index", "signature", "tool_use_id"})
+_LANGCHAINS_ID = "lc_"  # of the ids that it gives to blocks
+_ANSWERED = ("call_id", "tool_use_id")
+_IDS = frozenset({"cache_control", "id", "index", "signature", *_ANSWERED})
 
 
 def turns_of_messages(messages: Iterable[Mapping[str, Any]]) -> list[Turn]:
@@ -94,7 +96,7 @@ def _unescape(value: Any) -> Any:
 def _turn(message: Mapping[str, Any], known: dict[str, int]) -> Turn:
     calls = [*(message.get("tool_calls") or ()), *(message.get("invalid_tool_calls") or ())]
     role = message.get("role")
-    turn: Turn = {"role": role, "content": _content(message.get("content"), role=role, called=bool(calls))}
+    turn: Turn = {"role": role, "content": _content(message.get("content"), known, role=role, called=bool(calls))}
     for name, value in message.items():
         if value and name not in _NOT_SAID:
             turn[name] = value
@@ -105,7 +107,7 @@ def _turn(message: Mapping[str, Any], known: dict[str, int]) -> Turn:
     return turn
 
 
-def _content(content: Any, *, role: Any, called: bool) -> list[str | dict[str, Any]]:
+def _content(content: Any, known: Mapping[str, int], *, role: Any, called: bool) -> list[str | dict[str, Any]]:
     if content is None or isinstance(content, str):
         return [content] if content else []
     left_out = (_THOUGHTS | _CALLS if called else _THOUGHTS) if role == "assistant" else frozenset()
@@ -116,8 +118,18 @@ def _content(content: Any, *, role: Any, called: bool) -> list[str | dict[str, A
         elif part.get("type") in {"text", "input_text"} and isinstance(part.get("text"), str):
             parts.append(part["text"])
         elif part.get("type") not in left_out:
-            parts.append({name: value for name, value in part.items() if name not in _IDS})
+            parts.append(_part(part, known, role=role))
     return parts
+
+
+def _part(part: Mapping[str, Any], known: Mapping[str, int], *, role: Any) -> dict[str, Any]:
+    """What is no text. An id takes part where it names a file, and a call that is answered by its position."""
+    told = {name: value for name, value in part.items() if name not in _IDS}
+    named = str(part.get("id") or "")
+    if named and (part.get("source_type") == "id" or (role != "assistant" and not named.startswith(_LANGCHAINS_ID))):
+        told["id"] = named
+    answered = [known.get(str(part[name]), -1) for name in _ANSWERED if name in part]
+    return {**told, "answers": answered} if answered else told
 
 
 def _call(call: Mapping[str, Any], known: dict[str, int]) -> list[Any]:

@@ -7,6 +7,7 @@ not exactly of this form is an error: whoever reads takes it for a miss.
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -17,6 +18,9 @@ __all__ = ["CorruptEntryError", "Entry", "EntryTooLargeError", "body_of", "entry
 COMPRESSED_FROM = 1024
 # What a body may grow to when it is read, whatever the one who reads allows to be written.
 LARGEST = 16 * 1024 * 1024
+# Levels of lists and objects in an answer: what is nested more deeply, JSON can write and read, but nobody can copy.
+DEEPEST = 100
+_DEEP = f"the answer is nested more than {DEEPEST} levels deep"
 _PLAIN, _ZLIB = b"0", b"1"
 _LEVEL = 3  # of zlib: nearly as small as 6 on answers, in half the time
 
@@ -79,7 +83,12 @@ def body_of(entry: Entry, limit: int) -> bytes:
         entry.name,
         entry.target,
     ]
-    text = json.dumps(told, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    try:
+        text = json.dumps(told, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except RecursionError as error:
+        raise ValueError(_DEEP) from error
+    if _nested_too_deeply(entry.answer):
+        raise ValueError(_DEEP)
     data = text.encode("utf-8", "surrogatepass")
     body = _PLAIN + data if len(data) < COMPRESSED_FROM else _ZLIB + zlib.compress(data, _LEVEL)
     if len(body) > limit or len(data) > LARGEST:
@@ -100,7 +109,8 @@ _TYPES = (
 def entry_of(body: bytes) -> Entry:
     """The entry in these bytes. Raises `CorruptEntryError`."""
     try:
-        told = json.loads(_data(body).decode("utf-8", "surrogatepass"))
+        data = _data(body)
+        told = json.loads(data.decode("utf-8", "surrogatepass"))
         if type(told) is not list or len(told) != len(_TYPES):
             raise CorruptEntryError("not as many fields")
         for value, types in zip(told, _TYPES, strict=True):
@@ -108,6 +118,11 @@ def entry_of(body: bytes) -> Entry:
                 raise CorruptEntryError("a field of another type")
         kind, answer, text, created, model, spent, given, cost, exact, tags, *own = told
         paid = None if cost is None else Decimal(cost)
+        if not (math.isfinite(created) and _counts(spent) and _counts(given) and _is_price(paid)):
+            raise CorruptEntryError("a number that can be none")
+        opened = data.count(b"[") + data.count(b"{")  # most answers have too few brackets to be walked through
+        if opened > DEEPEST and _nested_too_deeply(answer):
+            raise CorruptEntryError("an answer nested too deeply")
         return Entry(
             kind,
             answer,
@@ -123,6 +138,34 @@ def entry_of(body: bytes) -> Entry:
         )
     except (ValueError, TypeError, RecursionError, OverflowError, InvalidOperation, zlib.error) as error:
         raise CorruptEntryError(f"no entry of this cache: {type(error).__name__}") from error
+
+
+def _counts(tokens: int | None) -> bool:
+    return tokens is None or 0 <= tokens < _MOST
+
+
+def _is_price(cost: Decimal | None) -> bool:
+    """Whether it can be added to others and be written out: neither NaN nor millions of digits."""
+    return cost is None or (
+        cost.is_finite() and 0 <= cost < _MOST and -_DIGITS <= int(cost.as_tuple().exponent) <= _DIGITS
+    )
+
+
+_MOST, _DIGITS = 1 << 53, 100
+
+
+def _nested_too_deeply(answer: Any) -> bool:
+    layer = [answer]
+    for _ in range(DEEPEST):
+        layer = [
+            part
+            for each in layer
+            if isinstance(each, dict | list)
+            for part in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not layer:
+            return False
+    return True
 
 
 def _data(body: bytes) -> bytes:

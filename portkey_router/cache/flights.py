@@ -10,16 +10,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections import deque
+import time
+from collections import OrderedDict, deque
 from concurrent.futures import Future
 from contextvars import ContextVar
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from portkey_router.locks import ForkLock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Flights", "Seat"]
 
 _Turn: TypeAlias = Literal["lead", "alone"]
+
+LANDED = 64
+"""So many of the last answers are kept for calls that were on their way when they came."""
+LANDED_SECONDS = 60.0
+"""And for so long."""
+STORING_SECONDS = 1.0
+"""So long it may take somebody else to store an answer."""
 
 
 class _Flight:
@@ -42,16 +53,21 @@ _led: ContextVar[tuple[_Flight, ...]] = ContextVar("portkey_router_flights_led",
 class Flights:
     """The flights of one cache; as many as there are keys of calls on their way."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock = ForkLock()
         self._pid = os.getpid()
+        self._clock = clock
         self._by_key: dict[str, _Flight] = {}
+        self._landed: OrderedDict[str, tuple[float, Any]] = OrderedDict()  # by key, when and what; the oldest first
 
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def join(self, key: str, *, blocking: bool) -> Seat:
+    def join(self, key: str, *, blocking: bool, since: float | None = None) -> Seat:
         """A seat in the flight of this key: the first leads it, others follow.
+
+        `since`: when the call looked up, if it did before it came here (`time.monotonic`): what has landed after that
+        is its answer, which it cannot have found.
 
         Alone goes who would wait for itself. `blocking`: the caller waits in its thread; if that thread runs a loop,
         the one to wait for may need that loop, so it goes alone, too.
@@ -59,7 +75,13 @@ class Flights:
         with self._lock:
             if self._pid != os.getpid():  # those who lead them are in the parent
                 self._pid, self._by_key = os.getpid(), {}
+                self._landed.clear()
             flight = self._by_key.get(key)
+            at, answer = self._landed.get(key, (0.0, None))
+            if flight is None and since is not None and answer is not None and at >= since:
+                seat = Seat(self, key, _Flight(), None)
+                seat.hand(answer)
+                return seat
             if flight is None:
                 flight = self._by_key[key] = _Flight()
                 seat = Seat(self, key, flight, "lead")
@@ -73,13 +95,30 @@ class Flights:
         _led.set((*(each for each in _led.get() if not each.over), flight))
         return seat
 
-    def _end(self, key: str, flight: _Flight, landed: Any) -> None:
+    def stored(self, key: str) -> None:
+        """The answer that has landed can be found from now on (see `Seat.land`)."""
+        with self._lock:
+            if key in self._landed:
+                self._landed[key] = self._clock(), self._landed[key][1]
+
+    def _end(self, key: str, flight: _Flight, landed: Any, *, stored: bool = True) -> None:
         """Everybody is handed what came of it."""
         flight.over = True
         if self._by_key.get(key) is flight:
             del self._by_key[key]
+        self._keep(key, landed, 0.0 if stored else STORING_SECONDS)
         while flight.waiting:
             flight.waiting.popleft().hand(landed)
+
+    def _keep(self, key: str, landed: Any, seconds: float) -> None:
+        now = self._clock()
+        self._landed.pop(key, None)
+        if landed != "alone":
+            self._landed[key] = now + seconds, landed
+        while self._landed and (
+            len(self._landed) > LANDED or next(iter(self._landed.values()))[0] < now - LANDED_SECONDS
+        ):
+            self._landed.popitem(last=False)
 
     def _pass_on(self, key: str, flight: _Flight, *, failed: bool) -> None:
         """A leader is gone, and brought nothing: the next ones lead, once no other is on the way."""
@@ -119,6 +158,11 @@ class Seat:
         """Whether it waits."""
         return self._given is None
 
+    @property
+    def landed(self) -> bool:
+        """Whether it has been handed an answer."""
+        return self._given not in (None, "lead", "alone")
+
     def hand(self, given: Any) -> None:
         """Its turn has come, or an answer; only the flights say so."""
         self._given = given
@@ -156,21 +200,21 @@ class Seat:
 
     # ---- for who leads -----------------------------------------------------------------------------------------------
 
-    def land(self, answer: Any) -> None:
-        """Here is the answer: for all who wait."""
-        self._over(answer)
+    def land(self, answer: Any, *, stored: bool = True) -> None:
+        """Here is the answer: for all who wait. `stored=False`: somebody is about to store it, and will say so."""
+        self._over(answer, stored=stored)
 
     def disband(self) -> None:
         """The answer is for nobody else: those who wait go alone."""
         self._over("alone")
 
-    def _over(self, landed: Any) -> None:
+    def _over(self, landed: Any, *, stored: bool = True) -> None:
         if not self.leads:
             return
         self._given = "alone"
         with self._flights._lock:  # noqa: SLF001  (as above)
             if not self._flight.over:
-                self._flights._end(self._key, self._flight, landed)  # noqa: SLF001  (as above)
+                self._flights._end(self._key, self._flight, landed, stored=stored)  # noqa: SLF001  (as above)
 
     def leave(self, *, failed: bool) -> None:
         """This call ends without an answer, or stops waiting. After a landing it is too late, and nothing happens."""

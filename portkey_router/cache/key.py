@@ -124,9 +124,7 @@ class _Asked:
         read = _read if len(asked) <= _REMEMBERED else _read.__wrapped__
         text, normal, why_not = read(asked, self.window_tokens, self.time_words)
         # Where texts and other parts stood, and what the others were.
-        layout = (
-            {**last, "content": [None if isinstance(part, str) else part for part in last["content"]]} if last else 0
-        )
+        layout = _layout(last) if last else 0
         earlier = turns[:-1] if last else turns
         scope = digest([_VERSION, self.tenant, self.namespace, self.settings, earlier, layout, rest])
         if last and len(texts) < len(last["content"]):

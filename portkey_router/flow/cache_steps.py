@@ -91,18 +91,19 @@ class Store(Performed):
 
 @dataclass(frozen=True, slots=True)
 class Join(Performed):
-    """Take a seat in the flight of equal requests; the outcome is the `Seat`."""
+    """Take a seat in the flight of equal requests; the outcome is the `Seat`. For `since` see `Flights.join`."""
 
     flights: Flights
     key: str
+    since: float | None = None
 
     def perform(self) -> Seat:
         """In this thread, where following would block."""
-        return self.flights.join(self.key, blocking=True)
+        return self.flights.join(self.key, blocking=True, since=self.since)
 
     async def aperform(self) -> Seat:
         """In the running loop."""
-        return self.flights.join(self.key, blocking=False)
+        return self.flights.join(self.key, blocking=False, since=self.since)
 
 
 @dataclass(frozen=True, slots=True)

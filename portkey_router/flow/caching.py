@@ -103,9 +103,9 @@ class _Cached:
             return (yield from self._ask(self._call))
         if self._use.refresh or not _shared(self._call.request.body):
             return (yield from self._computed(self._key))
-        self._seat = seat = yield Join(self._cache.flights, self._key.exact)
+        self._seat = seat = yield Join(self._cache.flights, self._key.exact, self._use.since)
         try:
-            if seat.follows:
+            if seat.follows or seat.landed:
                 landed = yield Follow(seat, self._patience())
                 if landed is not None:
                     return (yield from self._replay(landed, landed.cache or saved_by(landed)))
@@ -159,7 +159,7 @@ class _Cached:
         finally:
             if self._seat is not None:
                 if kept or self._storable(new):
-                    self._seat.land(answer)
+                    self._seat.land(answer, stored=not self._use.stores_itself)
                 else:
                     self._seat.disband()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from portkey_router.planner import Plan
     from portkey_router.settings import Settings
 
-__all__ = ["config_mark", "decides_by_metadata", "route_headers", "scope_of"]
+__all__ = ["config_mark", "decides_by_metadata", "metadata_header", "route_headers", "scope_of"]
 
 _ROUTE_HEADERS = ("x-portkey-config", "x-portkey-custom-host", "x-portkey-provider")
 # Of a described target: what says how long it may take, or is a user's own mapping.
@@ -70,6 +70,12 @@ def route_headers(*headers: Mapping[str, str] | None) -> dict[str, Any]:
     """The headers that say who answers; of several, the last."""
     merged = {name.lower(): value for each in headers for name, value in (each or {}).items()}
     return {name: config_mark(merged[name]) for name in _ROUTE_HEADERS if name in merged}
+
+
+def metadata_header(*headers: Mapping[str, str] | None) -> dict[str, str]:
+    """The metadata that stand in a header, under no name, where they do; of several, the last."""
+    given = [v for each in headers for name, v in (each or {}).items() if name.lower() == "x-portkey-metadata"]
+    return {"": given[-1]} if given else {}
 
 
 def decides_by_metadata(strategy: Any) -> bool:

@@ -111,6 +111,7 @@ WRONG: list[Any] = [
     {**ANSWER, "choices": [{"index": 0, "message": {**MESSAGE, "function_call": {"name": "rm"}}}]},
     {**ANSWER, "choices": [{"index": 0, "message": MESSAGE, "finish_reason": 3}]},
     {**ANSWER, "choices": [{"index": 0, "message": MESSAGE, "logprobs": []}]},
+    {**ANSWER, "choices": [{"index": 0, "message": MESSAGE, "logprobs": {"content": 5}}]},
     {**ANSWER, "provider": 3},
     {**ANSWER, "target": []},
     {**ANSWER, "more": []},

@@ -40,6 +40,58 @@ def test_the_first_leads_and_lands_for_all() -> None:
     assert joined(flights).leads
 
 
+def test_who_began_before_the_landing_is_handed_the_answer() -> None:
+    """A call that has looked up elsewhere, and comes to the flight when it is over; later ones ask for themselves."""
+    now = 5.0
+    flights = Flights(clock=lambda: now)
+    joined(flights).land("answer")
+    late = flights.join(KEY, blocking=True, since=5.0)
+    assert late.landed
+    assert (late.leads, late.wait(0), len(flights)) == (False, "answer", 0)
+    late.leave(failed=False)
+    assert not flights.join("another", blocking=True, since=5.0).landed
+    for since in (5.1, None):
+        seat = flights.join(KEY, blocking=True, since=since)
+        assert (seat.landed, seat.leads) == (False, True)
+        seat.disband()
+    assert not flights.join(KEY, blocking=True, since=5.0).landed, "the last flight brought nothing for others"
+
+
+def test_who_comes_before_the_answer_is_stored_is_handed_it() -> None:
+    """Who leads may have somebody else keep the answer: until that is done, no lookup can find it."""
+    now = 5.0
+    flights = Flights(clock=lambda: now)
+    joined(flights).land("answer", stored=False)
+    now = 5.5
+    assert flights.join(KEY, blocking=True, since=5.5).wait(0) == "answer"
+    flights.stored(KEY)
+    flights.stored("another")
+    assert flights.join(KEY, blocking=True, since=5.5).landed
+    now = 5.6
+    assert not flights.join(KEY, blocking=True, since=5.6).landed
+
+
+def test_an_answer_that_is_never_stored_is_handed_out_for_a_second() -> None:
+    """The one who was to store it may have failed."""
+    now = 5.0
+    flights = Flights(clock=lambda: now)
+    joined(flights).land("answer", stored=False)
+    now = 6.1
+    assert not flights.join(KEY, blocking=True, since=6.1).landed
+
+
+def test_few_landed_answers_are_kept_and_not_for_long() -> None:
+    """They are for calls that are on their way already."""
+    now = 0.0
+    flights = Flights(clock=lambda: now)
+    for number in range(100):
+        joined(flights, str(number)).land("answer")
+    assert len(flights._landed) == 64
+    now = 61.0
+    joined(flights).land("answer")
+    assert list(flights._landed) == [KEY]
+
+
 def test_other_keys_are_other_flights() -> None:
     """Only equal requests meet."""
     flights = Flights()

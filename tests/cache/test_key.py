@@ -271,6 +271,43 @@ def test_an_image_is_part_of_the_scope() -> None:
 
 
 @pytest.mark.parametrize(
+    "named",
+    [
+        {"type": "image", "source_type": "id", "id": "file-"},
+        {"type": "file", "source_type": "id", "id": "file-"},
+        {"type": "image", "file_id": "file-"},
+        {"type": "image", "id": "file-"},
+    ],
+    ids=str,
+)
+def test_what_is_named_by_an_id_is_part_of_the_scope(named: dict[str, Any]) -> None:
+    """Two uploaded files with one question never meet; the id that LangChain gives to a block says nothing."""
+
+    def about(block: dict[str, Any]) -> str:
+        return chain(HumanMessage([{"type": "text", "text": "What is it?", "id": "lc_1"}, block])).scope
+
+    one, other = ({name: value.replace("-", which) for name, value in named.items()} for which in "12")
+    assert about(one) != about(other)
+    picture = {"type": "image", "url": "https://a/1.png"}
+    assert about({**picture, "id": "lc_1"}) == about({**picture, "id": "lc_2"}) == about(picture)
+
+
+def test_results_inside_a_message_belong_to_their_calls() -> None:
+    """Anthropic's blocks: the same conversation had again is equal, with the results exchanged it is another."""
+
+    def talk(first: str, second: str, *, crossed: bool = False) -> CacheKey:
+        calls = [{"name": "look_up", "args": {"word": word}, "id": id_} for word, id_ in (("a", first), ("b", second))]
+        ids = (second, first) if crossed else (first, second)
+        results: list[Any] = [
+            {"type": "tool_result", "tool_use_id": id_, "content": said} for id_, said in zip(ids, "12", strict=True)
+        ]
+        return chain(AIMessage("", tool_calls=calls), HumanMessage(results), HumanMessage("x"))
+
+    assert talk("c-1", "c-2") == talk("c-8", "c-9")
+    assert talk("c-1", "c-2").scope != talk("c-1", "c-2", crossed=True).scope
+
+
+@pytest.mark.parametrize(
     "prompt",
     ["Sample prompt for testing.", "[{", "[{}]", '[{"lc": 1}]', '[{"lc": 2, "kwargs": {"content": ""}}]', "[" * 99_999],
 )

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 import threading
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,43 @@ def test_no_bytes_break_the_reader(body: bytes) -> None:
     for start in (b"", b"0", b"1"):
         with pytest.raises(CorruptEntryError):
             entry_of(start + body)
+
+
+GOOD = ["spoken", {"text": "Hi."}, "How?", 1.0, None, 5, 2, "0.001", "", [], "", "", None, None]
+NESTED: Any = "Hi."
+for _ in range(400):  # json reads and writes it; `copy.deepcopy` of it ends in a RecursionError
+    NESTED = [NESTED]
+
+
+@pytest.mark.parametrize(
+    ("field", "forged"),
+    [
+        *((7, cost) for cost in ("sNaN", "NaN", "Infinity", "-1", "1E+99999999", "1E-99999999", "0E+99999999")),
+        *((3, created) for created in (math.nan, math.inf, -math.inf)),
+        *((place, tokens) for place in (5, 6) for tokens in (-1, 10**30)),
+        (1, NESTED),
+        (1, {"choices": [{"message": NESTED}]}),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_what_could_not_be_counted_shown_or_copied_is_no_entry(field: int, forged: Any) -> None:
+    """Costs, times and tokens that are none, and what is nested too deeply: refused by the reader."""
+    told = [forged if place == field else value for place, value in enumerate(GOOD)]
+    assert entry_of(b"0" + json.dumps(GOOD).encode()).cost == Decimal("0.001")
+    with pytest.raises(CorruptEntryError):
+        entry_of(b"0" + json.dumps(told).encode())
+
+
+def test_what_could_not_be_read_again_is_not_written() -> None:
+    """An answer that is nested too deeply is refused when it is stored; many flat parts are not deep."""
+    deeper: Any = NESTED
+    for _ in range(100_000):
+        deeper = {"in": deeper}
+    for nested in (NESTED, deeper):
+        with pytest.raises(ValueError, match="nested"):
+            body_of(Entry("spoken", nested, "How?", 1.0), 1 << 20)
+    flat = Entry("spoken", [{"top": [{"token": "a"}]}] * 500, "How?", 1.0)
+    assert entry_of(body_of(flat, 1 << 20)) == flat
 
 
 def test_an_entry_is_bounded_and_compressed() -> None:

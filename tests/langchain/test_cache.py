@@ -22,6 +22,8 @@ from pydantic import SecretStr
 
 from langchain_portkey_router import ChatPortkey, RedisSemanticCache
 from portkey_router.cache.cache import SemanticCache
+from portkey_router.cache.policy import Answer
+from portkey_router.cache.results import NewAnswer
 from portkey_router.errors import ConfigurationError
 from portkey_router.events import CacheLookup, capture_events
 from portkey_router.messages import Cost
@@ -319,3 +321,22 @@ def test_no_key_reaches_redis(redis_url: str) -> None:
 def test_the_global_cache_is_not_ours_to_keep() -> None:
     """No test leaves one behind."""
     assert get_llm_cache() is None
+
+
+@pytest.mark.parametrize("served", ["openai", 5, [], {"provider": 5}, {"target": []}], ids=repr)
+def test_an_entry_that_names_who_answered_in_another_form_is_none(served: Any) -> None:
+    """A forged entry is a miss for the call, and no error in it."""
+    cache = RedisSemanticCache(Words(), f"memory://{uuid4().hex}")
+    forged: dict[str, Any] = {
+        "content": "Hi",
+        "info": None,
+        "name": None,
+        "more": {},
+        "meta": {},
+        "calls": None,
+        "invalid_calls": None,
+    }
+    key = cache.cache.key_of_langchain(QUESTION, "gpt")
+    for told, found in ((None, True), ({"provider": "openai"}, True), (served, False)):
+        cache.cache.store(key, NewAnswer("langchain", [{**forged, "served": told}], [Answer("Hi", "stop")]))
+        assert bool(cache.lookup(QUESTION, "gpt")) is found

@@ -8,6 +8,7 @@ from langchain_core.tools import tool
 
 from langchain_portkey_router import ChatPortkey
 from portkey_router import Conditional, Fallback, LoadBalance, Target, When
+from portkey_router.cache.llm_string import settings_of
 
 if TYPE_CHECKING:
     from portkey_router.sandbox import PortkeyDouble
@@ -56,6 +57,7 @@ def test_what_decides_the_answer_is_in_the_key() -> None:
     """Model, parameters, strategy with its order and weights, config, gateway: each makes a key of its own."""
     keys = [key(model(**options)) for options in [{}, *DECIDES]]
     assert len(set(keys)) == len(keys)
+    assert len({settings_of(each) for each in keys}) == len(keys), "and for a cache of ours, which reads it"
 
 
 def test_what_a_call_decides_is_in_the_key() -> None:
@@ -75,6 +77,7 @@ def test_what_a_call_decides_is_in_the_key() -> None:
     ]
     keys = [key(model(), **call) for call in calls]
     assert len(set(keys)) == len(keys)
+    assert len({settings_of(each) for each in keys}) == len(keys)
 
 
 @pytest.mark.parametrize(
@@ -117,10 +120,16 @@ def test_metadata_counts_where_it_may_choose_the_target() -> None:
     conditional = Conditional(When({"metadata.plan": {"$eq": "paid"}}, "@a/x"), default="@b/y")
     for route in ({"strategy": conditional, "run_on": "gateway"}, {"config": "pc-a"}):
         llm = model(**{"model": None, **route})
-        assert key(llm, portkey_metadata={"plan": "paid"}) != key(llm)
+        assert settings_of(key(llm, portkey_metadata={"plan": "paid"})) != settings_of(key(llm))
+    paid, free = ({"X-Portkey-Metadata": f'{{"plan": "{plan}"}}'} for plan in ("paid", "free"))
+    saved, plain = model(config="pc-a"), model()
+    assert settings_of(key(saved, extra_headers=paid)) != settings_of(key(saved, extra_headers=free))
+    assert settings_of(key(plain, extra_headers=paid)) == settings_of(key(plain, extra_headers=free))
+    by_header = [model(config="pc-a", default_headers=headers) for headers in (paid, free)]
+    assert settings_of(key(by_header[0])) != settings_of(key(by_header[1]))
     nested = model(model=None, strategy=Fallback(conditional, "@c/z"), run_on="gateway")
     assert key(nested, portkey_metadata={"plan": "paid"}) != key(nested)
-    assert "metadata" not in key(model(strategy=Fallback("@a/x"), model=None, portkey_metadata={"_user": "u"}))
+    assert "_user" not in key(model(strategy=Fallback("@a/x"), model=None, portkey_metadata={"_user": "u"}))
 
 
 def test_no_key_holds_a_secret() -> None:

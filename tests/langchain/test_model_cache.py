@@ -18,7 +18,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langgraph.graph.message import add_messages
 from pydantic import BaseModel
 
-from langchain_portkey_router import ChatPortkey, UsageCallbackHandler
+from langchain_portkey_router import ChatPortkey, RedisSemanticCache, UsageCallbackHandler
 from langchain_portkey_router.caching import CacheCall
 from portkey_router import sandbox, usage_report
 from portkey_router.cache.policy import storable
@@ -589,3 +589,60 @@ def test_threads_share_a_cache(strict: ChatPortkey, portkey: PortkeyDouble) -> N
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(48)))
     assert sent(portkey) == 3
+
+
+class Slow(RedisSemanticCache):
+    """Between its lookup and the model's call, something happens, once."""
+
+    happens: Any = None
+
+    def lookup(self, prompt: str, llm_string: str) -> Any:
+        """As its base."""
+        found, happens, self.happens = super().lookup(prompt, llm_string), self.happens, None
+        if happens is not None:
+            happens()
+        return found
+
+
+@pytest.mark.parametrize("verb", ["invoke", "stream"])
+def test_an_equal_call_that_ends_between_lookup_and_call_is_not_made_twice(portkey: PortkeyDouble, verb: str) -> None:
+    """Threads of a batch: one looks up, another's answer lands, and the first takes that, as if it had followed."""
+    cache = Slow(Words(), "memory://", timeout=20.0, name="slow")
+    llm = ChatPortkey(model="gpt-4o", cache=cache)
+    cache.happens = lambda: llm.invoke(QUESTION)
+    late = ask(llm, verb, QUESTION)
+    assert late.response_metadata["portkey"]["cache"]["layer"] == "shared"
+    assert (sent(portkey), cache.cache.stats().stored) == (1, 1)
+    cache.cache.clear()
+    assert ask(llm, verb, QUESTION).response_metadata["portkey"].get("cache") is None
+    assert sent(portkey) == 2
+
+
+class SlowToStore(RedisSemanticCache):
+    """Before it stores an answer, something happens, once."""
+
+    happens: Any = None
+
+    def update(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
+        """As its base."""
+        happens, self.happens = self.happens, None
+        if happens is not None:
+            happens()
+        super().update(prompt, llm_string, return_val)
+
+
+def test_an_equal_call_before_the_answer_is_stored_is_not_made_twice(portkey: PortkeyDouble) -> None:
+    """The answer has come, and LangChain is about to store it: who asks meanwhile is handed it; then it is found."""
+    cache = SlowToStore(Words(), "memory://", timeout=20.0, name="storing")
+    llm = ChatPortkey(model="gpt-4o", cache=cache)
+    layers: list[str] = []
+
+    def again() -> None:
+        layers.append(llm.invoke(QUESTION).response_metadata["portkey"]["cache"]["layer"])
+
+    cache.happens = again
+    llm.invoke(QUESTION)
+    again()
+    assert (layers, sent(portkey)) == (["shared", "exact"], 1)
+    cache.cache.clear()
+    assert llm.invoke(QUESTION).response_metadata["portkey"].get("cache") is None, "what was stored is asked for there"
