@@ -168,7 +168,9 @@ class RedisClient:
                     "the URL, or a synchronous client, which serves both."
                 )
             # Two threads may each make one at the same moment: the one that is not kept goes with its first call.
-            self._sync = _open_sync(self._settings)
+            self._sync = opened = _open_sync(self._settings)
+            # A dropped client closes its sockets; among garbage each would warn that nobody had.
+            weakref.finalize(self, opened.close).atexit = False
         return self._sync
 
     async def _async_trips(self) -> AsyncTrips:

@@ -147,8 +147,9 @@ class Cluster:
         return [Cluster(self._client, self._failures, node) for node in self._client().get_primaries()]
 
     def close(self) -> None:
-        """Close the connections."""
-        self._client().close()
+        """Close the connections, where there are any."""
+        if self._client.cache_info().currsize:
+            self._client().close()
 
 
 class AsyncNode:

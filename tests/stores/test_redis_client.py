@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
@@ -219,6 +220,17 @@ def test_many_threads_share_few_connections(plain_redis: RedisServer, key: str) 
     for thread in threads:
         thread.join(GENEROUS)
     assert wrong == []
+
+
+def test_a_dropped_client_closes_its_sockets(plain_redis: RedisServer) -> None:
+    """By itself: the garbage collector takes sockets and what would close them in any order, and warns of sockets."""
+    client: Any = RedisClient(plain_redis.url, **PATIENT)
+    client.run(ask("PING"))
+    (connection,) = client._sync._pool._connections
+    assert connection._sock is not None
+    del client
+    gc.collect()
+    assert connection._sock is None
 
 
 def test_mistakes_are_told_before_the_network() -> None:
