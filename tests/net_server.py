@@ -1,9 +1,10 @@
 """A small HTTP server on loopback, in a thread of its own: what it does is named by the path.
 
 `/json` answers; `/slow-headers`, `/slow-body` and `/slow-stream` stop at that point until the client has gone;
-`/stream` sends `PIECES` with pauses; `/burst` sends them at once, and its end; `/flood` never stops sending; `/reset`
-and `/reset-stream` break the connection; `/short` and `/short-stream` end too early; `/garbage` is not HTTP;
-`/redirect` points to `/json`; `/hang-up` closes an idle connection after it answered; `/echo` answers with the request.
+`/stream` sends `PIECES` with pauses; `/stepwise` sends one for each `step`; `/burst` sends them at once, and its end;
+`/flood` never stops sending; `/reset` and `/reset-stream` break the connection; `/short` and `/short-stream` end too
+early; `/garbage` is not HTTP; `/redirect` points to `/json`; `/hang-up` closes an idle connection after it answered;
+`/echo` answers with the request.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class NetServer:
     accepted: int = 0
     ended: int = 0  # connections whose client has gone, or that the server closed
     sent: int = 0  # bytes of `/flood`
+    steps: int = 0  # pieces of `/stepwise` that may be sent
     requests: list[Seen] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -63,6 +65,10 @@ class NetServer:
         """Whether it comes about within a generous time."""
         with self._changed:
             return self._changed.wait_for(lambda: until(self), GENEROUS)
+
+    def step(self) -> None:
+        """Let `/stepwise` send one more piece."""
+        self.note(lambda: self.count(steps=1))
 
     def count(self, **change: int) -> None:
         """Add to the counts."""
@@ -179,7 +185,7 @@ async def _answer(server: NetServer, seen: Seen, reader: asyncio.StreamReader, w
         case "/slow-body":
             writer.write(_whole(BODY)[:-5])
             return await _until_gone(reader)
-        case "/stream" | "/burst" | "/slow-stream" | "/reset-stream" | "/short-stream" | "/flood":
+        case "/stream" | "/stepwise" | "/burst" | "/slow-stream" | "/reset-stream" | "/short-stream" | "/flood":
             return await _stream(server, seen, reader, writer)
         case "/reset":
             return _reset(writer)
@@ -220,7 +226,10 @@ async def _stream(server: NetServer, seen: Seen, reader: asyncio.StreamReader, w
         writer.write(b"".join(map(_chunk, PIECES)) + _chunk(b""))
         await writer.drain()
         return True
-    for piece in PIECES if seen.path == "/stream" else PIECES[:2]:
+    whole = seen.path in {"/stream", "/stepwise"}
+    for number, piece in enumerate(PIECES if whole else PIECES[:2]):
+        while seen.path == "/stepwise" and server.steps <= number:  # noqa: ASYNC110  (told from another thread)
+            await asyncio.sleep(0.002)
         writer.write(_chunk(piece))
         await writer.drain()
         await asyncio.sleep(0.01)

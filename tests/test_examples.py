@@ -98,22 +98,21 @@ def test_the_quickstart_takes_its_targets_from_the_environment(portkey_sandbox: 
 @contextmanager
 def serving() -> Iterator[str]:
     """The FastAPI example under uvicorn, in a thread; its URL."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    listener = socket.create_server(("127.0.0.1", 0))  # handed over open: a free port may be taken meanwhile
     # The folder is on the path by `configured`; on a command line it is `uvicorn --app-dir examples fastapi_app:app`.
-    server = uvicorn.Server(uvicorn.Config("fastapi_app:app", port=port, log_level="error", ws="none"))
-    thread = threading.Thread(target=server.run)
+    server = uvicorn.Server(uvicorn.Config("fastapi_app:app", log_level="error", ws="none"))
+    thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
         limit = time.monotonic() + 30
         while not server.started and time.monotonic() < limit:
             time.sleep(0.02)
         assert server.started
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(20)
+        listener.close()
         assert not thread.is_alive()
 
 

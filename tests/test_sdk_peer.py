@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,9 +69,11 @@ def test_from_portkey_sends_what_the_sdk_sends(server: PortkeyDouble, case: str)
     import portkey_ai
 
     client = portkey_ai.Portkey(base_url=server.url, api_key=server.api_key, **CASES[case])
-    client.chat.completions.create(model="gpt-4o", messages=MESSAGES, temperature=0.5)
-    theirs = server.requests[-1]
-    answer = PortkeyRouter.from_portkey(client).complete(MESSAGES, model="gpt-4o", temperature=0.5)
+    # Both of its HTTP clients: a socket that is left to the garbage collector is another test's error.
+    with closing(client), closing(client.openai_client):
+        client.chat.completions.create(model="gpt-4o", messages=MESSAGES, temperature=0.5)
+        theirs = server.requests[-1]
+        answer = PortkeyRouter.from_portkey(client).complete(MESSAGES, model="gpt-4o", temperature=0.5)
     ours = server.requests[-1]
     assert answer.text
     assert ours is not theirs

@@ -147,8 +147,9 @@ class Cluster:
         return [Cluster(self._client, self._failures, node) for node in self._client().get_primaries()]
 
     def close(self) -> None:
-        """Close the connections."""
-        self._client().disconnect_connection_pools()  # its `close` leaves those of the nodes open
+        """Close the connections, where there are any."""
+        if self._client.cache_info().currsize:
+            self._client().disconnect_connection_pools()  # its `close` leaves those of the nodes open
 
 
 class AsyncNode:

@@ -219,7 +219,7 @@ def test_threads_and_tasks_share_what_is_left(make_ledger: MakeLedger) -> None:
 
 async def test_every_verb_has_a_form_for_loops(make_ledger: MakeLedger) -> None:
     """And they do the same."""
-    ledger = make_ledger([Budget("b", usd=1, per="day")], [RateLimit("openai", tokens=100)])
+    ledger = make_ledger([Budget("b", usd=1, per="day")], [RateLimit("openai", tokens=100, per=SLOW)])
     tags = {"provider": "openai"}
     made = await ledger.areserve(most(1, tokens=60), tags)
     await ledger.asettle(made, Decimal("0.25"), 10)

@@ -31,10 +31,10 @@ NAME = "faults"
 
 @pytest.fixture
 def cached(words: Words) -> Callable[..., SemanticCache]:
-    """A cache on a server of the test's own, with timeouts that a slow machine keeps but a paused server does not."""
+    """A cache on a server of the test's own, patient: what is not paused answers, however slow the machine."""
 
     def make(server: RedisServer, **options: Any) -> SemanticCache:
-        usual = {"timeout": 1.0, "connect_timeout": 1.0, "distance_threshold": 0.15, "name": NAME}
+        usual = {"timeout": 20.0, "connect_timeout": 20.0, "distance_threshold": 0.15, "name": NAME}
         return SemanticCache(server.url, words, **{**usual, **options})
 
     return make
@@ -77,7 +77,7 @@ def test_killed_and_started_again(fresh_redis: Start, cached: Any, ask: Ask, cap
 def test_killed_in_the_middle_of_a_call(fresh_redis: Start, cached: Any) -> None:
     """A reply that never comes is a miss."""
     server = fresh_redis()
-    cache = cached(server, timeout=20.0)
+    cache = cached(server)
     asyncio.run(cache.alookup(key(cache, QUESTION), spoken))
 
     async def main() -> Any:
@@ -270,7 +270,7 @@ def test_a_vector_of_another_length(searching_redis: RedisServer, cached: Any, a
 def test_a_wrong_password(fresh_redis: Start, words: Words, ask: Ask) -> None:
     """Refused logins are misses, and no event or log holds the password."""
     server = fresh_redis("--requirepass", "opensesame", search=False)
-    cache = SemanticCache(f"redis://:opennothing@127.0.0.1:{server.port}", words, timeout=1.0)
+    cache = SemanticCache(f"redis://:opennothing@127.0.0.1:{server.port}", words, timeout=20.0, connect_timeout=20.0)
     with capture_events() as events:
         does_without(cache, ask, "refused the login")
     assert "opennothing" not in repr(events) + repr(cache) + repr(cache.stats())

@@ -66,7 +66,7 @@ def test_a_redis_that_dies_in_mid_call_costs_the_caller_nothing(
 ) -> None:
     """It answers the lookup and is gone when the answer is to be kept: the answer comes, and an event says why not."""
     server = fresh_redis()
-    cache = SemanticCache(server.url, words, timeout=1.0, connect_timeout=1.0)
+    cache = SemanticCache(server.url, words, timeout=20.0, connect_timeout=20.0)
     made = router(cache)
     portkey.always("vk-openai", sandbox.Fault.slow(first_token=0.0))
 

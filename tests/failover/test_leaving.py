@@ -101,8 +101,14 @@ def time_out(world: World) -> None:
     """A caller's own timeout around LangChain's call."""
 
     async def read() -> None:
-        async with asyncio.timeout(0.5):
-            await ChatPortkey(**options(world)).ainvoke(QUESTION)
+        async with asyncio.timeout(None) as limit:
+
+            async def once_asked() -> None:
+                assert await asyncio.to_thread(until, lambda: bool(world.log("a")))
+                limit.reschedule(asyncio.get_running_loop().time() + 0.1)
+
+            asked = asyncio.create_task(once_asked())
+            await asyncio.gather(ChatPortkey(**options(world)).ainvoke(QUESTION), asked)
 
     with pytest.raises(TimeoutError):
         asyncio.run(read())

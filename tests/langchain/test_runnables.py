@@ -107,13 +107,13 @@ def test_events_v3_have_reasoning_text_and_calls(portkey: PortkeyDouble, color: 
 
 
 def test_a_rate_limiter_is_waited_for(portkey: PortkeyDouble) -> None:
-    """Two calls at ten a second take a tenth of a second at least; the limiter is no part of the serialised model."""
+    """Two calls at ten a second take two tenths of a second at least; the limiter is no part of a serialised model."""
     limiter = InMemoryRateLimiter(requests_per_second=10, check_every_n_seconds=0.01, max_bucket_size=1)
     llm = ChatPortkey(model="gpt-4o", rate_limiter=limiter)
-    llm.invoke("Hello")
-    start = time.monotonic()
-    llm.invoke("Hello")
-    assert time.monotonic() - start > 0.05
+    start = time.monotonic()  # before both: how long the first one takes is not the limiter's
+    for _ in range(2):
+        llm.invoke("Hello")
+    assert time.monotonic() - start > 0.19
     assert "rate_limiter" not in llm._serialized["kwargs"]
 
 

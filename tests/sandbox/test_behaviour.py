@@ -277,14 +277,14 @@ def test_request_timeout(behind: Behind) -> None:
 def test_a_timeout_is_fallen_back_from(behind: Behind) -> None:
     """408 goes to the next target like any error, and targets inherit the limit."""
     behind.playing.always("a", Fault.hang())
-    reply = behind.ask({**behind.fallback("a", "b"), "request_timeout": 300})
+    reply = behind.ask({**behind.fallback("a", "b"), "request_timeout": 1500})
     assert (reply.status, reply.headers[INDEX]) == (200, "config.targets[1]")
 
 
 def test_the_timeout_ends_with_the_headers(behind: Behind) -> None:
     """A stream whose first event comes after the limit is not cut: its headers were there in time."""
-    behind.playing.always("a", Fault.slow(first_token=0.5))
-    reply = behind.ask(behind.target("a", request_timeout=250), {"stream": True})
+    behind.playing.always("a", Fault.slow(first_token=2.5))
+    reply = behind.ask(behind.target("a", request_timeout=1500), {"stream": True})
     assert (reply.status, reply.data[-1]) == (200, "[DONE]")
 
 

@@ -52,6 +52,7 @@ class RedisServer:
     pid: int
     log: Path
     password: str | None = None
+    bus: int = 0  # the port for other nodes, of a cluster's
 
     @property
     def url(self) -> str:
@@ -90,11 +91,12 @@ class RedisCluster:
 
 @contextlib.contextmanager
 def redis_server(
-    *options: str, search: bool = True, port: int | None = None, ready: bool = True
+    *options: str, search: bool = True, port: int | None = None, ready: bool = True, node: bool = False
 ) -> Iterator[RedisServer]:
     """A server on 127.0.0.1, on a free port unless `port` says which. `options` go to it as they are.
 
-    Nothing is saved on disk. `ready=False` does not wait until it answers (a server that is loading, say).
+    Nothing is saved on disk. `ready=False` does not wait until it answers (a server that is loading, say). A `node` is
+    one of a cluster.
 
     Raises:
         RedisUnavailableError: it cannot be installed or started; the message says what to do.
@@ -102,7 +104,7 @@ def redis_server(
     binaries = install_redis()
     folder = tempfile.TemporaryDirectory(prefix="tests-redis-", ignore_cleanup_errors=True)
     with folder as name, contextlib.ExitStack() as stack:
-        yield _start(stack, binaries, Path(name), options, search=search, port=port, ready=ready)
+        yield _start(stack, binaries, Path(name), options, search=search, port=port, ready=ready, node=node)
 
 
 def _start(
@@ -114,22 +116,30 @@ def _start(
     search: bool,
     port: int | None,
     ready: bool,
+    node: bool,
 ) -> RedisServer:
-    """Somebody may take a free port before the server does: then it is tried again, with another."""
+    """Somebody may take a free port before the server does: then it is tried again, with another, or a moment later."""
     modules = ("--loadmodule", str(binaries.search)) if search else ()
     password = options[options.index("--requirepass") + 1] if "--requirepass" in options else None
     for _ in range(5):
-        chosen = port or _free_port()
+        chosen, bus = port or _free_port(), _free_port() if node else 0
         log = folder / f"redis-{chosen}.log"
+        log.unlink(missing_ok=True)  # of the try before
         own = ("--port", str(chosen), "--bind", "127.0.0.1", "--dir", str(folder), "--logfile", str(log))
+        book = ("--cluster-config-file", f"nodes-{bus}.conf")
+        nodes = ("--cluster-enabled", "yes", "--cluster-port", str(bus), *book) if node else ()
         quiet = ("--save", "", "--appendonly", "no", "--daemonize", "no")
-        process = stack.enter_context(_watched([str(binaries.server), *own, *quiet, *modules, *options], binaries))
+        process = stack.enter_context(
+            _watched([str(binaries.server), *own, *quiet, *nodes, *modules, *options], binaries)
+        )
         assert process.stdout is not None
-        server = RedisServer(chosen, int(process.stdout.readline()), log, password)
+        server = RedisServer(chosen, int(process.stdout.readline()), log, password, bus)
         if not ready or _answers(server, process):
             return server
-        if port is not None or "Address already in use" not in _tail(log):
+        if "Address already in use" not in _tail(log):
             break
+        if port is not None:
+            time.sleep(1)
     raise RedisUnavailableError(f"Redis did not start: {_tail(log)}")
 
 
@@ -182,20 +192,14 @@ def redis_cluster(*options: str, search: bool = False) -> Iterator[RedisCluster]
         RedisUnavailableError: as `redis_server`, or they did not come to agree.
     """
     with contextlib.ExitStack() as stack:
-        buses = [_free_port() for _ in range(3)]
-        nodes = tuple(
-            stack.enter_context(
-                redis_server("--cluster-enabled", "yes", "--cluster-port", str(bus), *options, search=search)
-            )
-            for bus in buses
-        )
+        nodes = tuple(stack.enter_context(redis_server(*options, search=search, node=True)) for _ in range(3))
         clients = [stack.enter_context(node.client(decode_responses=True)) for node in nodes]
         for number, client in enumerate(clients):
             share = (SLOTS * number // 3, SLOTS * (number + 1) // 3 - 1)
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", *share)
             client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        for node, bus in zip(nodes[1:], buses[1:], strict=True):
-            clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
+        for node in nodes[1:]:
+            clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus)
         deadline = time.monotonic() + START_SECONDS
         while not all(_agrees(client) for client in clients):
             if time.monotonic() > deadline:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent.parent
 GENEROUS = 20.0
+PATIENT: Any = {"timeout": GENEROUS, "connect_timeout": GENEROUS}
 
 
 def ask(*args: Argument) -> Commands[Any]:
@@ -57,7 +58,7 @@ def key() -> str:
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_replies_come_as_redis_gives_them(plain_redis: RedisServer, key: str, protocol: int, use_async: bool) -> None:
     """Bytes, integers and None, whichever protocol the connection speaks."""
-    client = RedisClient(f"{plain_redis.url}?protocol={protocol}")
+    client = RedisClient(f"{plain_redis.url}?protocol={protocol}", **PATIENT)
     commands: list[Command] = [("HSET", key, "field", b"\xff"), ("HMGET", key, "field", "none"), ("GET", f"{key}:none")]
     assert either(client, ask_all(*commands), use_async=use_async) == [1, [b"\xff", None], None]
     whole = either(client, ask("HGETALL", key), use_async=use_async)
@@ -67,7 +68,7 @@ def test_replies_come_as_redis_gives_them(plain_redis: RedisServer, key: str, pr
 @both
 def test_a_refused_command_is_an_error_with_its_code(plain_redis: RedisServer, key: str, use_async: bool) -> None:
     """Alone it is thrown into the generator; among others it stands in its reply's place."""
-    client = RedisClient(plain_redis.url)
+    client = RedisClient(plain_redis.url, **PATIENT)
 
     def wrong_type() -> Commands[Any]:
         yield ("SET", key, "text")
@@ -88,7 +89,7 @@ def test_a_refused_command_is_an_error_with_its_code(plain_redis: RedisServer, k
 def test_a_script_is_sent_once(plain_redis: RedisServer, key: str, use_async: bool) -> None:
     """A server that does not know a script is sent it; after that its hash is enough."""
     script = Script(f"redis.call('SET', KEYS[1], ARGV[1]) return ARGV[1] -- {key}")
-    client = RedisClient(plain_redis.url)
+    client = RedisClient(plain_redis.url, **PATIENT)
     assert either(client, ask("SCRIPT", "EXISTS", script.sha), use_async=use_async) == [0]
     assert either(client, script.run([key], ["one"]), use_async=use_async) == b"one"
     assert either(client, ask(*script.call([key], ["two"])), use_async=use_async) == b"two"
@@ -142,11 +143,11 @@ def test_a_server_that_is_not_there(fresh_redis: Callable[..., RedisServer], use
 def test_a_wrong_password_is_told_without_it(fresh_redis: Callable[..., RedisServer], use_async: bool) -> None:
     """The error says that the login failed, and neither it nor the client's repr holds the password."""
     server = fresh_redis("--requirepass", "opensesame", search=False)
-    client = RedisClient(f"redis://:opennothing@127.0.0.1:{server.port}")
+    client = RedisClient(f"redis://:opennothing@127.0.0.1:{server.port}", **PATIENT)
     with pytest.raises(StoreError, match="refused the login") as caught:
         either(client, ask("PING"), use_async=use_async)
     assert "opennothing" not in str(caught.value) + repr(client)
-    assert either(RedisClient(server.url), ask("PING"), use_async=use_async) == b"PONG"
+    assert either(RedisClient(server.url, **PATIENT), ask("PING"), use_async=use_async) == b"PONG"
 
 
 @both
@@ -292,8 +293,9 @@ PROGRAMS = {
         "    await use()\n"
         "    del client\n"
         "    gc.collect()\n"
-        "    await asyncio.sleep(0.05)\n"
-        "    assert not per_loop._used\n"
+        "    async with asyncio.timeout(20):\n"
+        "        while per_loop._used:\n"
+        "            await asyncio.sleep(0.005)\n"
         "asyncio.run(main())"
     ),
     "closed by hand": (

@@ -85,8 +85,10 @@ async def test_open_is_bounded_by_its_expiry(server: NetServer, transport: Trans
 async def test_read_is_bounded_by_its_expiry(server: NetServer, transport: Transport) -> None:
     """A stream that falls silent is a deadline, and its socket is closed."""
     stream = await transport.open(call(server.url + "/slow-stream"))
-    assert await stream.read(within()) == PIECES[0]
-    assert await stream.read(within()) == PIECES[1]
+    came = await stream.read(within())
+    if came == PIECES[0]:  # a busy machine reads both at once
+        came += await stream.read(within())
+    assert came == b"".join(PIECES[:2])
     with pytest.raises(DeadlineExceededError) as caught:
         await stream.read(within(0.1, "silence"))
     assert (caught.value.phase, caught.value.seconds) == ("silence", 0.1)
@@ -171,12 +173,15 @@ async def test_the_callers_own_timeout_is_not_ours(server: NetServer, transport:
 
 async def test_pieces_come_as_they_arrive(server: NetServer, transport: Transport) -> None:
     """A stream is read while it is written, then ends with `b""`, again and again."""
-    stream = await transport.open(call(server.url + "/stream"))
+    stream = await transport.open(call(server.url + "/stepwise"))
     assert (stream.status, stream.headers["content-type"]) == (200, "text/event-stream")
     pieces: list[bytes] = []
+    for piece in PIECES:
+        server.step()
+        pieces.append(await stream.read(within()))
+        assert pieces[-1] == piece
     await drain(stream, pieces)
-    assert b"".join(pieces) == b"".join(PIECES)
-    assert len(pieces) > 1
+    assert pieces == list(PIECES)
     assert await stream.read(within()) == b""
 
 
