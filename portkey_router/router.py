@@ -373,7 +373,9 @@ class PortkeyRouter:
         plan = self._plan(request.model, options.max_retries, route_options(arguments))
         around = self._surroundings(options, arguments, "/chat/completions")
         if self.cache is not None or options.cache_use is not None:
-            around = replace(around, caching=caching_of(self.cache, request, plan, self.settings))
+            caching = caching_of(self.cache, request, plan, self.settings)
+            if caching is not None:
+                around = replace(around, caching=caching)
         if plan.choice is not None:
             plan, needs = self._ranked(plan, request, explain=around.hub is not None and around.hub.listening)
             around = replace(around, experience=self.experience, estimated=needs.tokens, kind=needs.kind)

@@ -43,7 +43,9 @@ def take_cache_use(own: CallOptions, arguments: dict[str, Any]) -> CacheUse | No
     given = {name: value for name, value in taken.items() if value is not None}
     if not given:
         return own.cache_use
-    use = given.pop("cache_use", None) or own.cache_use or CacheUse()
+    use: CacheUse = given.pop("cache_use", None) or own.cache_use or CacheUse()
+    if not given:
+        return use
     _check(given)
     changes: dict[str, Any] = {_FIELDS[name]: value for name, value in given.items()}
     return replace(use, **changes)
