@@ -29,6 +29,8 @@ def kept(url: str, namespace: str) -> dict[str, dict[str, str]]:
     """The hashes of a ledger as they stand in Redis, by key."""
     plain = url.replace("+cluster", "")
     client: Any = (redis.RedisCluster if "+cluster" in url else redis.Redis).from_url(plain, decode_responses=True)
-    with client:
+    try:
         keys = [key for key in client.scan_iter(match=f"*{{{namespace}}}*") if not key.endswith(":due")]
         return {key: client.hgetall(key) for key in keys}
+    finally:  # the `close` of a cluster's client leaves the connections of its nodes open
+        (client.disconnect_connection_pools if "+cluster" in url else client.close)()
