@@ -6,21 +6,30 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache
 
 from langchain_portkey_router import ChatPortkey, RedisSemanticCache
 from tests.cache.words import Words
+from tests.langchain.verbs import VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from langchain_core.messages import AIMessageChunk
 
     from portkey_router.sandbox import PortkeyDouble
 
 OURS = ("memory", "redis")
 FOREIGN = "langchain's"
 PLACES = ("explicit", "global")
+QUESTION = "How do I reset the password of my account?"
+STREAMS = ("stream", "astream")
 GENEROUS = 20.0  # seconds: no answer is a miss because this machine is busy
+
+each_verb = pytest.mark.parametrize("verb", VERBS)
+each_stream = pytest.mark.parametrize("verb", STREAMS)
 
 
 def ours(url: str, words: Words | None = None, **options: Any) -> RedisSemanticCache:
@@ -51,3 +60,8 @@ def cached(kind: str, place: str, redis_url: Any = None, **options: Any) -> Iter
     finally:
         set_llm_cache(None)
         cache.clear()
+
+
+async def collected(llm: Any, question: Any = QUESTION) -> list[AIMessageChunk]:
+    """A stream's chunks."""
+    return [chunk async for chunk in llm.astream(question)]

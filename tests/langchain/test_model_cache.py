@@ -2,44 +2,44 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.globals import set_llm_cache
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langgraph.graph.message import add_messages
 from pydantic import BaseModel
 
-from langchain_portkey_router import ChatPortkey, RedisSemanticCache, UsageCallbackHandler
+from langchain_portkey_router import ChatPortkey, UsageCallbackHandler
 from langchain_portkey_router.caching import CacheCall
-from portkey_router import sandbox, usage_report
-from portkey_router.cache.policy import storable
-from portkey_router.errors import StreamInterruptedError
+from portkey_router import usage_report
 from tests.cache.words import Words
-from tests.langchain.caches import FOREIGN, OURS, PLACES, cached, ours, sent
+from tests.langchain.caches import (
+    FOREIGN,
+    OURS,
+    PLACES,
+    QUESTION,
+    STREAMS,
+    cached,
+    collected,
+    each_stream,
+    each_verb,
+    ours,
+    sent,
+)
 from tests.langchain.scripted import Scripted, said
 from tests.langchain.test_agents import get_weather
 from tests.langchain.verbs import VERBS, ask, total
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from portkey_router.cache.policy import Answer
     from portkey_router.sandbox import PortkeyDouble
-
-QUESTION = "How do I reset the password of my account?"
-STREAMS = ("stream", "astream")
-
-each_verb = pytest.mark.parametrize("verb", VERBS)
-each_stream = pytest.mark.parametrize("verb", STREAMS)
 
 
 @pytest.fixture(params=[(kind, place) for kind in (*OURS, FOREIGN) for place in PLACES], ids=" ".join)
@@ -106,11 +106,6 @@ def test_a_hit_is_replayed_in_chunks(any_cached: tuple[ChatPortkey, Any], verb: 
     assert [bool(chunk.usage_metadata) for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
     assert chunks[-1].chunk_position == "last"
     assert len({chunk.id for chunk in chunks}) == 1
-
-
-async def collected(llm: Any, question: Any = QUESTION) -> list[AIMessageChunk]:
-    """A stream's chunks."""
-    return [chunk async for chunk in llm.astream(question)]
 
 
 @each_verb
@@ -309,159 +304,6 @@ def noted() -> list[CacheCall]:
     return [each for each in gc.get_objects() if type(each) is CacheCall]
 
 
-# ---- equal calls in flight -------------------------------------------------------------------------------------------
-
-
-class Gate:
-    """A policy that has the first answer wait, before anybody is handed it, until so many calls follow it."""
-
-    def __init__(self, followers: int) -> None:
-        self._followers = followers
-        self._passed = threading.Event()
-        self.cache: Any = None
-
-    def __call__(self, answers: Sequence[Answer]) -> str | None:
-        """As `storable`, after a while."""
-        limit = time.monotonic() + 30
-        while not self._passed.is_set() and time.monotonic() < limit:
-            flights = list(self.cache.flights._by_key.values())
-            if sum(len(flight.waiting) for flight in flights) == self._followers:
-                self._passed.set()
-            time.sleep(0.005)
-        return storable(answers)
-
-
-def test_equal_calls_in_threads_are_one(portkey: PortkeyDouble) -> None:
-    """One request, one entry; those who followed have the answer, no usage, and say whose it is."""
-    gate = Gate(followers=5)
-    llm = ChatPortkey(model="gpt-4o", cache=ours("memory://", cache_if=gate))
-    gate.cache = llm.cache.cache
-    with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda number: ask(llm, ("invoke", "stream")[number % 2], QUESTION), range(6)))
-    check_one(answers, llm, portkey)
-
-
-def test_equal_calls_in_a_loop_are_one(llm: ChatPortkey, portkey: PortkeyDouble) -> None:
-    """The same of tasks: whole answers and streams, which follow each other."""
-    portkey.always("vk-openai", sandbox.Fault.slow(first_token=0.2))
-
-    async def streamed() -> AIMessage:
-        return total(await collected(llm))
-
-    async def together() -> list[AIMessage]:
-        return await asyncio.gather(*[llm.ainvoke(QUESTION) for _ in range(3)], *[streamed() for _ in range(3)])
-
-    check_one(asyncio.run(together()), llm, portkey, late=frozenset({"exact"}))
-
-
-def check_one(
-    answers: list[AIMessage], llm: ChatPortkey, portkey: PortkeyDouble, late: frozenset[str] = frozenset()
-) -> None:
-    """They were one call; `late` is what may have answered who came when it was over."""
-    assert sent(portkey) == 1
-    assert len({answer.text for answer in answers}) == 1
-    layers = [answer.response_metadata["portkey"].get("cache", {}).get("layer") for answer in answers]
-    assert layers.count(None) == 1
-    assert set(layers) - late == {None, "shared"}
-    assert sum(answer.usage_metadata["total_tokens"] > 0 for answer in answers if answer.usage_metadata) == 1
-    assert len({answer.id for answer in answers}) == len(answers)
-    assert (llm.cache.cache.count(), llm.cache.cache.stats().stored) == (1, 1)
-
-
-# ---- what is kept ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=["ours", "langchain's"])
-def streaming(request: pytest.FixtureRequest, portkey: PortkeyDouble) -> ChatPortkey:
-    """A model that tries once, with a cache of ours or with LangChain's."""
-    cache: Any = ours("memory://") if request.param == "ours" else InMemoryCache()
-    return ChatPortkey(model="gpt-4o", max_retries=0, cache=cache)
-
-
-def stored(llm: ChatPortkey) -> int:
-    """How many answers its cache holds."""
-    return len(llm.cache._cache) if isinstance(llm.cache, InMemoryCache) else llm.cache.cache.count()
-
-
-@each_stream
-def test_a_broken_stream_is_not_kept(streaming: ChatPortkey, portkey: PortkeyDouble, verb: str) -> None:
-    """Interrupted: the next call asks again."""
-    portkey.script("vk-openai", sandbox.Fault.cut(after=4))
-    with pytest.raises(StreamInterruptedError):
-        ask(streaming, verb, QUESTION)
-    assert stored(streaming) == 0
-    assert "cache" not in ask(streaming, verb, QUESTION).response_metadata["portkey"]
-    assert stored(streaming) == 1
-
-
-@each_stream
-def test_a_stream_left_early_is_not_kept(streaming: ChatPortkey, portkey: PortkeyDouble, verb: str) -> None:
-    """Closed after its first word."""
-
-    async def leave() -> None:
-        async for chunk in streaming.astream(QUESTION):
-            if chunk.text:
-                break
-
-    if verb == "astream":
-        asyncio.run(leave())
-    else:
-        chunks: Any = streaming.stream(QUESTION)
-        next(chunks)
-        chunks.close()
-    assert stored(streaming) == 0
-    ask(streaming, verb, QUESTION)
-    assert stored(streaming) == 1
-
-
-@each_stream
-def test_of_a_restarted_stream_the_whole_answer_is_kept(portkey: PortkeyDouble, verb: str) -> None:
-    """Of one that restarts and is whole, the second answer alone; of one that breaks again, nothing."""
-    llm = ChatPortkey(model="gpt-4o", on_stream_break="restart", max_retries=1, cache=ours("memory://"))
-    portkey.script("vk-openai", sandbox.Fault.cut(after=4), sandbox.Fault.cut(after=4))
-    with pytest.raises(StreamInterruptedError):
-        ask(llm, verb, QUESTION)
-    assert stored(llm) == 0
-    portkey.script("vk-openai", sandbox.Fault.cut(after=4))
-    whole = ask(llm, verb, QUESTION)
-    hits = [ask(llm, each, QUESTION) for each in VERBS]
-    assert {hit.text for hit in hits} == {whole.text}
-    assert whole.text.count("answers to") == 1
-    assert all(hit.response_metadata["portkey"]["cache"] for hit in hits)
-
-
-@each_verb
-@pytest.mark.parametrize("case", ["tool call", "cut short", "refusal"])
-def test_what_is_no_whole_answer_is_not_kept(portkey: PortkeyDouble, case: str, verb: str) -> None:
-    """Tool calls, answers cut by `max_tokens`, refusals: of whole answers and of streams."""
-    cache = ours("memory://")
-    llm: Any = ChatPortkey(model="gpt-4o", cache=cache, max_tokens=2 if case == "cut short" else None)
-    question = QUESTION
-    if case == "tool call":
-        llm, question = llm.bind_tools([get_weather], tool_choice="any"), 'What is the weather in "Oslo"?'
-    if case == "refusal":
-        cache = llm.cache = ours("memory://", cache_if=lambda answers: "refusal" if answers[0].text else None)
-    for _ in range(2):
-        ask(llm, verb, question)
-    assert sent(portkey) == 2
-    assert cache.cache.count() == 0
-    assert sum(cache.cache.stats().refused.values()) == 2
-
-
-@each_stream
-def test_a_streamed_tool_call_is_not_kept_elsewhere(portkey: PortkeyDouble, verb: str) -> None:
-    """Nor in a cache of LangChain's, which itself keeps what `invoke` brings; and that comes back as a call."""
-    llm = ChatPortkey(model="gpt-4o", cache=InMemoryCache())
-    tools = llm.bind_tools([get_weather], tool_choice="any")
-    for _ in range(2):
-        ask(tools, verb, 'What is the weather in "Oslo"?')
-    assert (sent(portkey), stored(llm)) == (2, 0)
-    whole = ask(tools, "invoke", 'What is the weather in "Oslo"?')
-    hit = ask(tools, verb, 'What is the weather in "Oslo"?')
-    assert (sent(portkey), stored(llm)) == (3, 1)
-    assert hit.tool_calls == whole.tool_calls
-
-
 # ---- the frameworks around it ----------------------------------------------------------------------------------------
 
 
@@ -595,60 +437,3 @@ def test_threads_share_a_cache(strict: ChatPortkey, portkey: PortkeyDouble) -> N
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(48)))
     assert sent(portkey) == 3
-
-
-class Slow(RedisSemanticCache):
-    """Between its lookup and the model's call, something happens, once."""
-
-    happens: Any = None
-
-    def lookup(self, prompt: str, llm_string: str) -> Any:
-        """As its base."""
-        found, happens, self.happens = super().lookup(prompt, llm_string), self.happens, None
-        if happens is not None:
-            happens()
-        return found
-
-
-@pytest.mark.parametrize("verb", ["invoke", "stream"])
-def test_an_equal_call_that_ends_between_lookup_and_call_is_not_made_twice(portkey: PortkeyDouble, verb: str) -> None:
-    """Threads of a batch: one looks up, another's answer lands, and the first takes that, as if it had followed."""
-    cache = Slow(Words(), "memory://", timeout=20.0, name="slow")
-    llm = ChatPortkey(model="gpt-4o", cache=cache)
-    cache.happens = lambda: llm.invoke(QUESTION)
-    late = ask(llm, verb, QUESTION)
-    assert late.response_metadata["portkey"]["cache"]["layer"] == "shared"
-    assert (sent(portkey), cache.cache.stats().stored) == (1, 1)
-    cache.cache.clear()
-    assert ask(llm, verb, QUESTION).response_metadata["portkey"].get("cache") is None
-    assert sent(portkey) == 2
-
-
-class SlowToStore(RedisSemanticCache):
-    """Before it stores an answer, something happens, once."""
-
-    happens: Any = None
-
-    def update(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
-        """As its base."""
-        happens, self.happens = self.happens, None
-        if happens is not None:
-            happens()
-        super().update(prompt, llm_string, return_val)
-
-
-def test_an_equal_call_before_the_answer_is_stored_is_not_made_twice(portkey: PortkeyDouble) -> None:
-    """The answer has come, and LangChain is about to store it: who asks meanwhile is handed it; then it is found."""
-    cache = SlowToStore(Words(), "memory://", timeout=20.0, name="storing")
-    llm = ChatPortkey(model="gpt-4o", cache=cache)
-    layers: list[str] = []
-
-    def again() -> None:
-        layers.append(llm.invoke(QUESTION).response_metadata["portkey"]["cache"]["layer"])
-
-    cache.happens = again
-    llm.invoke(QUESTION)
-    again()
-    assert (layers, sent(portkey)) == (["shared", "exact"], 1)
-    cache.cache.clear()
-    assert llm.invoke(QUESTION).response_metadata["portkey"].get("cache") is None, "what was stored is asked for there"
