@@ -21,7 +21,7 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from langchain_portkey_router._replay import generations_of
 from portkey_router.errors import ConfigurationError
 from portkey_router.events import CallFinished
-from portkey_router.flow.cache_use import CACHE_OPTIONS, take_cache_use
+from portkey_router.flow.cache_use import CACHE_OPTIONS, cache_use_of
 from portkey_router.messages import CacheUse, CallOptions, Cost, Usage
 from portkey_router.money import as_usd
 
@@ -281,7 +281,7 @@ def chosen_cache(given: Any, call: Mapping[str, Any]) -> CacheCall:
 
     Raises `ConfigurationError` for `cache=True` where there is none, and for what the cache could not do.
     """
-    use = take_cache_use(_OWN, {**call}) or _PLAIN
+    use = cache_use_of(_OWN, call) or _PLAIN
     if given is False:
         return CacheCall(None, replace(use, off=True))
     cache = given if isinstance(given, BaseCache) else get_llm_cache()

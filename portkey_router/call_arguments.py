@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from portkey_router.errors import ConfigurationError
-from portkey_router.flow.cache_use import CACHE_OPTIONS, take_cache_use
+from portkey_router.flow.cache_use import CACHE_OPTIONS, cache_use_of
 from portkey_router.flow.policy import POLICY_OPTIONS
 from portkey_router.messages import CallOptions
 from portkey_router.money import as_max_cost
@@ -43,11 +43,8 @@ _ARGUMENTS = {  # of a call itself, and so no fields of its body
 _MERGED = ("metadata", "extra_headers", "tags")
 
 
-def options_over(own: CallOptions, given: Mapping[str, Any], others: dict[str, Any]) -> CallOptions:
-    """A router's `own` options with those `given` to a call over them.
-
-    Words for the cache are taken out of `others`.
-    """
+def options_over(own: CallOptions, given: Mapping[str, Any], others: Mapping[str, Any]) -> CallOptions:
+    """A router's `own` options with those `given` to a call over them; `others` may hold words for the cache."""
     changes = {name: value for name, value in given.items() if value is not None}
     if "max_cost" in changes:
         changes["max_cost"] = as_max_cost(changes["max_cost"])
@@ -55,7 +52,7 @@ def options_over(own: CallOptions, given: Mapping[str, Any], others: dict[str, A
         if name in changes:
             changes[name] = {**getattr(own, name), **changes[name]}
     if not CACHE_OPTIONS.isdisjoint(others):
-        changes["cache_use"] = take_cache_use(own, others)
+        changes["cache_use"] = cache_use_of(own, others)
     return replace(own, **changes) if changes else own
 
 

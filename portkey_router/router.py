@@ -277,7 +277,7 @@ class PortkeyRouter:
         target. `tags` are the call's dimensions for events and budgets, and are not sent; `on_event` is told each of
         the call's events. `max_cost` (USD) is what an attempt costs at most on your word: a hard budget holds that, in
         the place of what it works out itself. `no_cache`, `refresh`, `cache_ttl`, `cache_tags`, `tenant`, `namespace`
-        are of the router's own cache (see `take_cache_use`), `cache_namespace` and `cache_force_refresh` of the
+        are of the router's own cache (see `cache_use_of`), `cache_namespace` and `cache_force_refresh` of the
         gateway's.
 
         `strategy`, `config`, `run_on` and `virtual_key` choose the route of this one call,

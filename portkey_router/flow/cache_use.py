@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from portkey_router.planner import Plan
     from portkey_router.settings import Settings
 
-__all__ = ["CACHE_OPTIONS", "caching_of", "take_cache_use"]
+__all__ = ["CACHE_OPTIONS", "cache_use_of", "caching_of"]
 
 _FIELDS = {
     "no_cache": "off",
@@ -32,15 +32,14 @@ CACHE_OPTIONS = frozenset({"cache_use", *_FIELDS})
 """The names under which each call takes them."""
 
 
-def take_cache_use(own: CallOptions, arguments: dict[str, Any]) -> CacheUse | None:
-    """The use of a cache by a call, out of its arguments, over the router's `own`. Raises `ConfigurationError`.
+def cache_use_of(own: CallOptions, arguments: Mapping[str, Any]) -> CacheUse | None:
+    """The use of a cache by a call with these arguments, over the router's `own`. Raises `ConfigurationError`.
 
     - `no_cache=True`: nothing is looked up, nothing kept. `refresh=True`: nothing is looked up, the new answer kept.
     - `cache_ttl`: seconds that the answer is kept; `cache_tags`: texts by which it can be cleared.
     - `tenant`, `namespace`: keep answers apart. `cache_use`: all of it as one (`CacheUse`), for adapters.
     """
-    taken = {name: arguments.pop(name, None) for name in CACHE_OPTIONS}
-    given = {name: value for name, value in taken.items() if value is not None}
+    given = {name: value for name in CACHE_OPTIONS if (value := arguments.get(name)) is not None}
     if not given:
         return own.cache_use
     use: CacheUse = given.pop("cache_use", None) or own.cache_use or CacheUse()
